@@ -1,1 +1,21 @@
-//! The contract between keyagent and keyagentd.
+//! The contract between `keyagent` and `keyagentd`: names, values, frames, requests, replies.
+//!
+//! Both ends import this crate, so neither can drift from the other. It knows no async
+//! runtime and does no I/O but `Read` and `Write`; it never opens, connects or prints.
+
+pub mod codec;
+pub mod frame;
+mod name;
+mod note;
+mod refusal;
+pub mod reply;
+pub mod request;
+pub mod socket;
+mod value;
+
+pub use name::{EnvName, NAME_BYTES_MAX, NameError, ProfileName, SecretName};
+pub use note::{NOTE_BYTES_MAX, Note, escape, is_printable};
+pub use refusal::{Limit, ManifestFault, Refusal, Unsafe, VaultFault, VaultFile};
+pub use reply::Reply;
+pub use request::{Channel, Request};
+pub use value::{VALUE_BYTES_MAX, Value, ValueError};
