@@ -1,0 +1,1 @@
+//! Holds the keys of an age-encrypted vault in memory.
