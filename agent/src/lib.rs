@@ -1,1 +1,15 @@
-//! Holds the keys of an age-encrypted vault in memory.
+//! keyagentd: the vault, who may have what of it, and the socket that serves it.
+//!
+//! Arrows point down: `serve → gate → judge → vault`. The loop and its runtime live in
+//! `serve` alone; age in `vault/seal.rs` alone.
+
+pub mod gate;
+pub mod grant;
+pub mod judge;
+pub mod log;
+pub mod manifest;
+pub mod peer;
+pub mod places;
+pub mod review;
+pub mod serve;
+pub mod vault;

@@ -1,0 +1,137 @@
+//! The gate: the one place where a [`Permit`] is made, and so the one way to a value.
+//!
+//! Each door judges first, writes the audit event second (that log comes with its own
+//! issue, and has its place here), and makes the permit last.
+
+use crate::judge::{Judgement, Question, Standing, judge};
+use crate::manifest::project::Project;
+use crate::peer::Peer;
+use crate::vault::Vault;
+use keyagent_wire::request::{Binding, Resolve};
+use keyagent_wire::{Channel, Refusal, SecretName};
+
+/// Proof, for one request, that the gate admitted it. Only this file can make one.
+pub struct Permit {
+    admitted: Admitted,
+}
+
+enum Admitted {
+    Env(Vec<Binding>),
+    One(SecretName, Option<u32>),
+    Original(Vec<u8>, u32),
+}
+
+impl Permit {
+    /// The env that was admitted.
+    pub fn bindings(&self) -> &[Binding] {
+        match &self.admitted {
+            Admitted::Env(bindings) => bindings,
+            _ => &[],
+        }
+    }
+
+    /// The one value that was admitted.
+    pub fn one(&self) -> Option<(&SecretName, Option<u32>)> {
+        match &self.admitted {
+            Admitted::One(name, version) => Some((name, *version)),
+            _ => None,
+        }
+    }
+
+    /// The part of an original that was admitted.
+    pub fn original(&self) -> Option<(&[u8], u32)> {
+        match &self.admitted {
+            Admitted::Original(path, part) => Some((path, *part)),
+            _ => None,
+        }
+    }
+}
+
+/// Whose manifest it is that a client stands in.
+pub enum Stand<'a> {
+    /// None was found.
+    Nowhere,
+    /// The user's own.
+    User(&'a Project),
+    /// A project's.
+    Project(&'a Project),
+}
+
+/// Admits the env of a command or a shell.
+pub fn admit_env(
+    vault: &Vault,
+    peer: &Peer,
+    stand: &Stand<'_>,
+    ask: &Resolve,
+) -> Result<Permit, Refusal> {
+    let mut bindings = Vec::new();
+    if let Stand::User(project) | Stand::Project(project) = stand {
+        bindings = manifest_bindings(vault, project, ask)?;
+        bindings.retain(|b| ask.extra.iter().all(|extra| extra.var != b.var));
+        let standing = match stand {
+            Stand::Project(_) => Standing::Project(&project.directory, &project.hash),
+            _ => Standing::UsersManifest,
+        };
+        pass(vault, peer, standing, ask.channel, &secrets(&bindings))?;
+    } else if let Some(var) = ask.only.first() {
+        return Err(Refusal::Unbound(var.clone()));
+    }
+    pass(vault, peer, Standing::Own, ask.channel, &secrets(&ask.extra))?;
+    for extra in &ask.extra {
+        bindings.retain(|b| b.var != extra.var);
+        bindings.push(extra.clone());
+    }
+    Ok(Permit { admitted: Admitted::Env(bindings) })
+}
+
+/// Admits one value, at the human's own word.
+pub fn admit_one(
+    vault: &Vault,
+    peer: &Peer,
+    name: &SecretName,
+    version: Option<u32>,
+) -> Result<Permit, Refusal> {
+    // `get` hands the value to the human who asked for this name, as exec would.
+    pass(vault, peer, Standing::Own, Channel::Exec, &[name])?;
+    Ok(Permit { admitted: Admitted::One(name.clone(), version) })
+}
+
+/// Admits a part of a file as it was before an import: it goes back where it came from.
+pub fn admit_original(peer: &Peer, path: &[u8], part: u32) -> Permit {
+    tracing::debug!(pid = peer.pid(), part, "original");
+    Permit { admitted: Admitted::Original(path.to_vec(), part) }
+}
+
+fn secrets(bindings: &[Binding]) -> Vec<&SecretName> {
+    bindings.iter().map(|b| &b.secret).collect()
+}
+
+fn pass(
+    vault: &Vault,
+    peer: &Peer,
+    standing: Standing<'_>,
+    channel: Channel,
+    secrets: &[&SecretName],
+) -> Result<(), Refusal> {
+    match judge(&Question { standing, channel, secrets }, vault) {
+        Judgement::Allow => {
+            tracing::debug!(pid = peer.pid(), names = secrets.len(), "admitted");
+            Ok(())
+        }
+        Judgement::Deny(refusal) => {
+            tracing::debug!(pid = peer.pid(), ?refusal, "refused");
+            Err(refusal)
+        }
+    }
+}
+
+/// What the manifest binds, less what is optional and absent.
+fn manifest_bindings(
+    vault: &Vault,
+    project: &Project,
+    ask: &Resolve,
+) -> Result<Vec<Binding>, Refusal> {
+    let entries = project.manifest.resolve(ask.profile.as_ref(), &ask.only)?;
+    let wanted = entries.into_iter().filter(|e| !e.optional || vault.has(&e.binding.secret));
+    Ok(wanted.map(|e| e.binding).collect())
+}

@@ -1,0 +1,315 @@
+//! The keeper of the vault: closed or open, one change at a time, scrypt and disk off the
+//! loop.
+//!
+//! Reading is from memory and never waits for a write: the old vault is served until the
+//! new one is on disk. The keeper decides nothing about who may have what.
+
+use super::staging::Staging;
+use crate::manifest::project::Parsed;
+use crate::places::Places;
+use crate::vault::change::Change;
+use crate::vault::store::{self, Found, Open};
+use keyagent_wire::Refusal;
+use keyagent_wire::reply::{Status, VaultState, Written};
+use keyagent_wire::request::{Init, Unlock};
+use std::cell::{Cell, RefCell};
+use std::os::unix::ffi::OsStrExt;
+use std::rc::{Rc, Weak};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Mutex, Notify};
+use tokio::task::spawn_blocking;
+
+/// What one failed unlock adds to the wait before its answer.
+const BACK_OFF: Duration = Duration::from_millis(100);
+/// The longest such wait.
+const BACK_OFF_MAX: Duration = Duration::from_secs(10);
+
+/// How many may unlock at once, or wait for it: each derives a key, one after the other.
+const UNLOCKS_MAX: usize = 8;
+/// How many may change the vault at once, or wait for it.
+const CHANGES_MAX: usize = 32;
+
+/// The vault of this agent.
+pub struct Keeper {
+    places: Arc<Places>,
+    state: RefCell<State>,
+    /// Parsed manifests.
+    pub parsed: Parsed,
+    /// Bytes that all connections have staged.
+    staged_bytes: Rc<Cell<usize>>,
+    /// What each of them has staged, to be forgotten with the rest.
+    staged: RefCell<Vec<Weak<RefCell<Staging>>>>,
+    /// How often the vault was locked: an unlock that was overtaken opens nothing.
+    locks: Cell<u64>,
+    failures: Cell<u32>,
+    /// Held by whoever changes the vault's files.
+    turn: Mutex<()>,
+    /// Held by whoever derives a key: one at a time, at 256 MiB each.
+    deriving: Mutex<()>,
+    unlocks: Door,
+    changes: Door,
+    /// Told when the agent should stop.
+    pub stop: Notify,
+}
+
+/// Lets so many in and refuses the rest: together fewer than there are connections, so that
+/// there is always one left for what is answered from memory, and for `lock`.
+struct Door {
+    inside: Cell<usize>,
+    max: usize,
+}
+
+/// Being inside; dropping it leaves.
+struct Inside<'a>(&'a Door);
+
+impl Door {
+    fn new(max: usize) -> Self {
+        Self { inside: Cell::new(0), max }
+    }
+
+    fn enter(&self) -> Result<Inside<'_>, Refusal> {
+        if self.inside.get() >= self.max {
+            return Err(Refusal::Busy);
+        }
+        self.inside.set(self.inside.get() + 1);
+        Ok(Inside(self))
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        self.0.inside.set(self.0.inside.get() - 1);
+    }
+}
+
+enum State {
+    Missing,
+    Locked,
+    Unusable(Refusal),
+    Open { open: Open, stale: Option<Refusal> },
+}
+
+impl Keeper {
+    /// A keeper of what is at those places.
+    pub fn new(places: Places) -> Self {
+        let keeper = Self {
+            places: Arc::new(places),
+            state: RefCell::new(State::Missing),
+            parsed: Parsed::default(),
+            staged_bytes: Rc::default(),
+            staged: RefCell::default(),
+            locks: Cell::new(0),
+            failures: Cell::new(0),
+            turn: Mutex::new(()),
+            deriving: Mutex::new(()),
+            unlocks: Door::new(UNLOCKS_MAX),
+            changes: Door::new(CHANGES_MAX),
+            stop: Notify::new(),
+        };
+        keeper.examine();
+        keeper
+    }
+
+    /// Where the files are.
+    pub fn places(&self) -> &Places {
+        &self.places
+    }
+
+    /// Looks again at what is on disk, unless the vault is open or locked.
+    pub fn examine(&self) {
+        if !matches!(*self.state.borrow(), State::Missing | State::Unusable(_)) {
+            return;
+        }
+        let found = match store::look(&self.places) {
+            Found::Nothing => State::Missing,
+            Found::Sealed => State::Locked,
+            Found::Unusable(refusal) => State::Unusable(refusal),
+            Found::Plain => match store::open(&self.places, None, false) {
+                Ok(open) => State::Open { open, stale: None },
+                Err(refusal) => State::Unusable(refusal),
+            },
+        };
+        *self.state.borrow_mut() = found;
+    }
+
+    /// The open vault, or why there is none. The one gate above every operation on it.
+    pub fn open(&self) -> Result<Open, Refusal> {
+        self.examine();
+        match &*self.state.borrow() {
+            State::Open { open, .. } => Ok(open.clone()),
+            State::Locked => Err(Refusal::Locked),
+            State::Missing => Err(Refusal::NoVault),
+            State::Unusable(refusal) => Err(refusal.clone()),
+        }
+    }
+
+    /// How the agent is.
+    pub fn status(&self) -> Status {
+        self.examine();
+        let (vault, stale) = match &*self.state.borrow() {
+            State::Missing => (VaultState::Missing, None),
+            State::Locked => (VaultState::Locked, None),
+            State::Unusable(refusal) => (VaultState::Unusable(refusal.clone()), None),
+            State::Open { open, stale } => {
+                let secrets = open.vault.secret_count() as u64;
+                (VaultState::Open { secrets, generation: open.vault.generation() }, stale.clone())
+            }
+        };
+        Status {
+            release: env!("CARGO_PKG_VERSION").to_owned(),
+            protocol: keyagent_wire::frame::VERSION,
+            pid: std::process::id(),
+            vault,
+            vault_path: self.places.vault().as_os_str().as_bytes().to_vec(),
+            log_path: self.places.log().as_os_str().as_bytes().to_vec(),
+            stale,
+        }
+    }
+
+    /// Makes identity and vault, and opens it.
+    pub async fn init(&self, ask: Init) -> Result<(), Refusal> {
+        let _inside = self.unlocks.enter()?;
+        let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
+        let places = self.places.clone();
+        let made = blocking(move || store::init(&places, ask.passphrase.as_ref(), &ask.recipients))
+            .await?;
+        tracing::info!("vault made");
+        self.install(made);
+        Ok(())
+    }
+
+    /// Opens the vault. A failure waits the longer the more there were, and nobody else does.
+    pub async fn unlock(&self, ask: Unlock) -> Result<(), Refusal> {
+        self.examine();
+        if let State::Open { open, stale } = &*self.state.borrow() {
+            if stale.is_none() || !ask.accept_rollback {
+                return Ok(());
+            }
+            tracing::info!(
+                generation = open.vault.generation(),
+                "rollback accepted over the open vault"
+            );
+        }
+        let _inside = self.unlocks.enter()?;
+        let result = self.unlock_once(ask, self.locks.get()).await;
+        match &result {
+            Ok(()) => self.failures.set(0),
+            Err(Refusal::WrongPassphrase) => {
+                let failures = self.failures.get().saturating_add(1);
+                self.failures.set(failures);
+                tracing::info!(failures, "unlock failed");
+                tokio::time::sleep((BACK_OFF * failures).min(BACK_OFF_MAX)).await;
+            }
+            Err(_) => {}
+        }
+        result
+    }
+
+    /// Opens nothing if the vault was locked since `locks` was counted.
+    async fn unlock_once(&self, ask: Unlock, locks: u64) -> Result<(), Refusal> {
+        let _deriving = self.deriving.lock().await;
+        let places = self.places.clone();
+        let known = match &*self.state.borrow() {
+            // Another has opened it while this one waited.
+            State::Open { .. } if !ask.accept_rollback => return Ok(()),
+            State::Open { open, .. } => Some(open.clone()),
+            _ => None,
+        };
+        let opened = blocking(move || match known {
+            Some(open) => store::accept(&places, &open),
+            None => store::open(&places, ask.passphrase.as_ref(), ask.accept_rollback),
+        });
+        let opened = opened.await?;
+        if self.locks.get() != locks {
+            return Err(Refusal::Locked);
+        }
+        self.install(opened);
+        tracing::info!("unlocked");
+        Ok(())
+    }
+
+    /// Forgets every value. What has not been answered yet will be refused.
+    pub fn lock(&self) {
+        self.locks.set(self.locks.get() + 1);
+        for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
+            staging.borrow_mut().forget();
+        }
+        let mut state = self.state.borrow_mut();
+        if matches!(*state, State::Open { .. }) {
+            *state = State::Locked;
+            tracing::info!("locked");
+        }
+    }
+
+    /// A place for one connection to stage in.
+    pub fn staging(&self) -> Rc<RefCell<Staging>> {
+        let staging = Rc::new(RefCell::new(Staging::new(self.staged_bytes.clone())));
+        let mut staged = self.staged.borrow_mut();
+        staged.retain(|other| other.strong_count() > 0);
+        staged.push(Rc::downgrade(&staging));
+        staging
+    }
+
+    /// Changes the vault: on disk first, then here.
+    pub async fn change(&self, change: Change) -> Result<Vec<Written>, Refusal> {
+        let _inside = self.changes.enter()?;
+        let _turn = self.turn.lock().await;
+        let (open, places) = (self.open()?, self.places.clone());
+        let (now_open, written) = blocking(move || store::commit(&places, &open, &change)).await?;
+        if matches!(*self.state.borrow(), State::Open { .. }) {
+            self.install(now_open);
+        }
+        Ok(written)
+    }
+
+    /// Reads the vault file again, if it changed. The last good one is served meanwhile,
+    /// and for as long as the file cannot be read.
+    pub async fn reload(&self) {
+        let _turn = self.turn.lock().await;
+        let Ok(open) = self.open() else { return };
+        let (places, old) = (self.places.clone(), open.clone());
+        let reread = blocking(move || store::reread(&places, &old)).await;
+        let mut state = self.state.borrow_mut();
+        let State::Open { open: current, stale } = &mut *state else { return };
+        match reread {
+            Ok(None) => *stale = None,
+            Ok(Some(newer)) => {
+                tracing::info!(generation = newer.vault.generation(), "vault reloaded");
+                (*current, *stale) = (newer, None);
+            }
+            Err(refusal) => {
+                tracing::warn!(?refusal, "the vault file changed, and cannot be used");
+                *stale = Some(refusal);
+            }
+        }
+    }
+
+    /// Waits for a write that is under way.
+    pub async fn settle(&self) {
+        let _turn = self.turn.lock().await;
+    }
+
+    fn install(&self, open: Open) {
+        *self.state.borrow_mut() = State::Open { open, stale: None };
+    }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    spawn_blocking(work).await.expect("blocking work neither panics nor is cancelled")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_door_refuses_until_somebody_leaves() {
+        let door = Door::new(1);
+        let inside = door.enter().unwrap_or_else(|refusal| panic!("{refusal:?}"));
+        assert_eq!(door.enter().err(), Some(Refusal::Busy));
+        drop(inside);
+        assert!(door.enter().is_ok());
+        const { assert!(UNLOCKS_MAX + CHANGES_MAX < keyagent_wire::frame::CONNECTIONS_MAX) };
+    }
+}

@@ -1,0 +1,121 @@
+//! Serving: accept, read, answer, until told to stop. The one place with an async runtime.
+//!
+//! A peer of another uid is gone before a byte of it is read.
+
+mod answer;
+mod connection;
+mod inbox;
+mod keeper;
+pub mod listen;
+mod roster;
+mod staging;
+
+use crate::peer::Peer;
+use crate::places::Places;
+use crate::vault::watch::Watch;
+use keeper::Keeper;
+use nix::unistd::geteuid;
+use roster::Roster;
+use std::io;
+use std::os::unix::net::UnixListener as StdListener;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::{UnixListener, UnixStream};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Notify;
+use tokio::task::{LocalSet, spawn_local};
+
+/// How long accepting rests when there is no room, or no descriptor.
+const REST: Duration = Duration::from_millis(5);
+/// How long the vault's directory must be quiet before it is looked at.
+const QUIET: Duration = Duration::from_millis(100);
+
+/// Serves until a client or a signal says stop. `ready` is called once requests are taken,
+/// `leave` when no more are, before the last connection ends.
+pub fn run(
+    listener: StdListener,
+    places: Places,
+    ready: impl FnOnce(),
+    leave: impl FnOnce(),
+) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .thread_keep_alive(Duration::from_secs(1))
+        .build()?;
+    LocalSet::new().block_on(&runtime, async {
+        let keeper = Rc::new(Keeper::new(places));
+        let listener = UnixListener::from_std(listener)?;
+        let (mut terminate, mut interrupt) =
+            (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
+        spawn_local(lock_on_hangup(keeper.clone(), listen_for(SignalKind::hangup())?));
+        spawn_local(follow_changes(keeper.clone()));
+        ready();
+        tokio::select! {
+            () = accept(&listener, &keeper) => {}
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            () = keeper.stop.notified() => {}
+        }
+        keeper.lock();
+        keeper.settle().await;
+        leave();
+        tracing::info!("stopped");
+        Ok(())
+    })
+}
+
+fn listen_for(kind: SignalKind) -> io::Result<Signal> {
+    signal(kind)
+}
+
+async fn accept(listener: &UnixListener, keeper: &Rc<Keeper>) {
+    let roster = Rc::new(Roster::default());
+    let sweeper = roster.clone();
+    spawn_local(async move { sweeper.sweep().await });
+    let ours = geteuid();
+    for number in 0.. {
+        while !roster.make_room() {
+            tokio::time::sleep(REST).await;
+        }
+        let socket = next(listener).await;
+        let Some(peer) = Peer::of(&socket, ours) else { continue };
+        let socket = Rc::new(socket);
+        let place = roster.add(number, socket.clone());
+        spawn_local(connection::serve(socket, place, peer, keeper.clone()));
+    }
+}
+
+/// The next connection. Without a descriptor to spare, accepting rests and goes on.
+async fn next(listener: &UnixListener) -> UnixStream {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => return socket,
+            Err(_) => tokio::time::sleep(REST).await,
+        }
+    }
+}
+
+async fn lock_on_hangup(keeper: Rc<Keeper>, mut hangup: Signal) {
+    while hangup.recv().await.is_some() {
+        keeper.lock();
+    }
+}
+
+/// Looks at the vault file whenever its directory has changed and is quiet again.
+async fn follow_changes(keeper: Rc<Keeper>) {
+    let changed = Arc::new(Notify::new());
+    let heard = changed.clone();
+    if crate::vault::file::make_directory(keeper.places().data()).is_err() {
+        return;
+    }
+    let Some(_watch) = Watch::start(keeper.places().data(), move || heard.notify_one()) else {
+        return;
+    };
+    loop {
+        changed.notified().await;
+        tokio::time::sleep(QUIET).await;
+        keeper.reload().await;
+    }
+}

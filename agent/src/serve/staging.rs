@@ -1,0 +1,109 @@
+//! What a connection has staged and not committed. Bounded for one connection and for all
+//! of them together; dropped, and so wiped, when the connection ends.
+
+use crate::vault::Original;
+use crate::vault::change::Staged;
+use keyagent_wire::request::{Part, Put};
+use keyagent_wire::{Limit, Refusal};
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// How many values one commit may have.
+pub const STAGED_MAX: usize = 4096;
+/// How many bytes all connections may have staged at once.
+pub const STAGED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What one staged thing counts beside its value.
+const OVERHEAD_BYTES: usize = 512;
+/// How many parts an original may have.
+const PARTS_MAX: u32 = 32;
+
+/// The staged values and originals, in order.
+pub struct Staging {
+    staged: Vec<Staged>,
+    original: Option<Incomplete>,
+    held: Held,
+}
+
+/// An original of which parts are missing.
+struct Incomplete {
+    path: Vec<u8>,
+    parts: u32,
+    after: [u8; 32],
+    came: Vec<keyagent_wire::Value>,
+}
+
+/// Bytes that are counted for all connections, until dropped.
+struct Held {
+    all: Rc<Cell<usize>>,
+    bytes: usize,
+}
+
+impl Staging {
+    /// Nothing staged; `all` counts the bytes of every connection.
+    pub fn new(all: Rc<Cell<usize>>) -> Self {
+        Self { staged: Vec::new(), original: None, held: Held { all, bytes: 0 } }
+    }
+
+    /// Stages a value.
+    pub fn put(&mut self, put: Put) -> Result<(), Refusal> {
+        self.hold(put.value.byte_count())?;
+        self.staged.push(Staged::Put(put));
+        Ok(())
+    }
+
+    /// Stages a part of an original; the parts of one come in order and together.
+    pub fn put_original(&mut self, part: Part) -> Result<(), Refusal> {
+        if part.parts > PARTS_MAX || part.part >= part.parts {
+            return Err(Refusal::Malformed);
+        }
+        self.hold(part.bytes.byte_count())?;
+        let mut original = match self.original.take() {
+            None if part.part == 0 => Incomplete {
+                path: part.path.clone(),
+                parts: part.parts,
+                after: part.after,
+                came: Vec::new(),
+            },
+            Some(begun) if begun.path == part.path && begun.came.len() as u32 == part.part => begun,
+            _ => return Err(Refusal::Malformed),
+        };
+        original.came.push(part.bytes);
+        if (original.came.len() as u32) < original.parts {
+            self.original = Some(original);
+        } else {
+            let whole = Original { parts: original.came, after: original.after };
+            self.staged.push(Staged::Original(original.path, Arc::new(whole)));
+        }
+        Ok(())
+    }
+
+    /// Gives up what is staged, for a commit. There must be something, and all of it.
+    pub fn take(&mut self) -> Result<Vec<Staged>, Refusal> {
+        let begun = self.original.is_some();
+        let staged = std::mem::take(&mut self.staged);
+        self.forget();
+        if begun || staged.is_empty() { Err(Refusal::Malformed) } else { Ok(staged) }
+    }
+
+    /// Drops, and so wipes, all of it.
+    pub fn forget(&mut self) {
+        *self = Self::new(self.held.all.clone());
+    }
+
+    fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
+        let all = self.held.all.get() + bytes + OVERHEAD_BYTES;
+        if self.staged.len() >= STAGED_MAX || all > STAGED_BYTES_MAX {
+            return Err(Refusal::TooLarge(Limit::Staged));
+        }
+        self.held.all.set(all);
+        self.held.bytes += bytes + OVERHEAD_BYTES;
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.set(self.all.get().saturating_sub(self.bytes));
+    }
+}

@@ -1,0 +1,219 @@
+//! Changes of a vault: each makes a new vault of an old one, or says why not.
+//!
+//! A change is applied to whatever vault is on disk when its turn comes, so it names what
+//! it wants and carries no state of the vault that it was asked against.
+
+use super::{Original, Secret, VERSIONS_MAX, Vault, Version};
+use crate::grant::{Directory, GRANTS_PER_DIRECTORY_MAX, Grant};
+use keyagent_wire::reply::{Outcome, VersionState, Written};
+use keyagent_wire::request::{Clash, Put};
+use keyagent_wire::{Refusal, SecretName};
+use std::sync::Arc;
+
+/// How many names `NAME-2`, `NAME-3`, … are tried.
+const RENAMES_MAX: u32 = 10_000;
+
+/// What somebody wants of the vault.
+pub enum Change {
+    /// Values and originals, all or none.
+    Put(Vec<Staged>),
+    /// These secrets go, all or none.
+    Remove(Vec<SecretName>),
+    /// A secret gets another name.
+    Move(SecretName, SecretName),
+    /// A manifest is trusted.
+    Allow(Grant),
+    /// A directory is trusted no more.
+    Deny(Directory),
+}
+
+/// One thing that waits for its commit.
+pub enum Staged {
+    /// A value.
+    Put(Put),
+    /// A whole original, by path.
+    Original(Vec<u8>, Arc<Original>),
+}
+
+impl Change {
+    /// The vault after the change (none if nothing changes), and what became of each put.
+    /// `now` is in seconds since 1970.
+    pub fn apply(&self, vault: &Vault, now: u64) -> Result<(Option<Vault>, Vec<Written>), Refusal> {
+        let mut next = vault.clone();
+        let mut written = Vec::new();
+        let changed = match self {
+            Self::Put(staged) => put_all(&mut next, staged, now, &mut written)?,
+            Self::Remove(names) => remove(&mut next, names)?,
+            Self::Move(old, new) => rename(&mut next, old, new)?,
+            Self::Allow(grant) => allow(&mut next, grant),
+            Self::Deny(directory) => deny(&mut next, directory),
+        };
+        next.generation += 1;
+        Ok((changed.then_some(next), written))
+    }
+}
+
+fn put_all(
+    vault: &mut Vault,
+    staged: &[Staged],
+    now: u64,
+    written: &mut Vec<Written>,
+) -> Result<bool, Refusal> {
+    let mut changed = false;
+    for one in staged {
+        changed |= match one {
+            Staged::Original(path, original) => {
+                vault.originals.insert(path.clone(), original.clone());
+                true
+            }
+            Staged::Put(put) => {
+                let name = free_name(vault, put)?;
+                let (outcome, facts_changed) = put_one(vault, &name, put, now);
+                written.push(Written { name, outcome });
+                outcome != Outcome::Same || facts_changed
+            }
+        };
+    }
+    Ok(changed)
+}
+
+fn free_name(vault: &Vault, put: &Put) -> Result<SecretName, Refusal> {
+    if put.clash == Clash::NewVersion || is_free(vault, &put.name) {
+        return Ok(put.name.clone());
+    }
+    (2..RENAMES_MAX)
+        .filter_map(|n| SecretName::new(format!("{}-{n}", put.name)).ok())
+        .find(|name| is_free(vault, name))
+        .ok_or_else(|| Refusal::Exists(put.name.clone()))
+}
+
+/// A name that a grant holds is taken although nothing has it: what gets it would go to that
+/// grant's directory at once.
+fn is_free(vault: &Vault, name: &SecretName) -> bool {
+    !vault.has(name) && !vault.grants.iter().any(|grant| grant.secrets.contains(name))
+}
+
+fn put_one(vault: &mut Vault, name: &SecretName, put: &Put, now: u64) -> (Outcome, bool) {
+    let Some(old) = vault.secrets.get(name) else {
+        let secret = Secret {
+            versions: vec![version(1, put, now)],
+            exec_only: put.exec_only.unwrap_or(false),
+            note: put.note.clone(),
+        };
+        vault.secrets.insert(name.clone(), Arc::new(secret));
+        return (Outcome::Created, true);
+    };
+    let same = old.active().value.same_as(&put.value);
+    let secret = Secret {
+        versions: if same { old.versions.clone() } else { succeed(old, put, now) },
+        exec_only: put.exec_only.unwrap_or(old.exec_only),
+        note: put.note.clone().or_else(|| old.note.clone()),
+    };
+    let facts_changed = secret.exec_only != old.exec_only || secret.note != old.note;
+    let outcome = if same { Outcome::Same } else { Outcome::Updated(secret.active().number) };
+    vault.secrets.insert(name.clone(), Arc::new(secret));
+    (outcome, facts_changed)
+}
+
+/// The versions with one more. What was active stays readable, in grace.
+fn succeed(old: &Secret, put: &Put, now: u64) -> Vec<Arc<Version>> {
+    let number = old.versions.iter().map(|v| v.number).max().unwrap_or(0) + 1;
+    let kept = old.versions.len().min(VERSIONS_MAX - 1);
+    let mut versions: Vec<_> =
+        old.versions[old.versions.len() - kept..].iter().map(retire).collect();
+    versions.push(version(number, put, now));
+    versions
+}
+
+fn retire(version: &Arc<Version>) -> Arc<Version> {
+    if version.state != VersionState::Active {
+        return version.clone();
+    }
+    Arc::new(Version { value: version.value.duplicate(), state: VersionState::Grace, ..**version })
+}
+
+fn version(number: u32, put: &Put, now: u64) -> Arc<Version> {
+    Arc::new(Version {
+        number,
+        value: put.value.duplicate(),
+        created: now,
+        state: VersionState::Active,
+    })
+}
+
+fn remove(vault: &mut Vault, names: &[SecretName]) -> Result<bool, Refusal> {
+    let absent: Vec<_> = names.iter().filter(|name| !vault.has(name)).cloned().collect();
+    if !absent.is_empty() {
+        return Err(Refusal::NoSuchSecret(absent));
+    }
+    vault.secrets.retain(|name, _| !names.contains(name));
+    Ok(!names.is_empty())
+}
+
+fn rename(vault: &mut Vault, old: &SecretName, new: &SecretName) -> Result<bool, Refusal> {
+    vault.secret(old)?;
+    if old == new {
+        return Ok(false);
+    }
+    if vault.has(new) {
+        return Err(Refusal::Exists(new.clone()));
+    }
+    let secret = vault.secrets.remove(old).expect("it was there a moment ago");
+    vault.secrets.insert(new.clone(), secret);
+    Ok(true)
+}
+
+fn allow(vault: &mut Vault, grant: &Grant) -> bool {
+    let same = |g: &Grant| g.directory == grant.directory && g.manifest == grant.manifest;
+    if vault
+        .grants
+        .iter()
+        .any(|g| same(g) && g.secrets == grant.secrets && g.channels == grant.channels)
+    {
+        return false;
+    }
+    vault.grants.retain(|g| !same(g));
+    let here = vault.grants.iter().filter(|g| g.directory == grant.directory).count();
+    if here >= GRANTS_PER_DIRECTORY_MAX {
+        let oldest = vault.grants.iter().position(|g| g.directory == grant.directory);
+        oldest.map(|at| vault.grants.remove(at));
+    }
+    vault.grants.push(grant.clone());
+    true
+}
+
+/// By inode or by path: a directory that was moved must lose its trust too.
+fn deny(vault: &mut Vault, directory: &Directory) -> bool {
+    let before = vault.grants.len();
+    let same_inode = |d: &Directory| d.device == directory.device && d.inode == directory.inode;
+    vault.grants.retain(|g| !(same_inode(&g.directory) || g.directory.path == directory.path));
+    vault.grants.len() != before
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyagent_wire::Value;
+
+    #[test]
+    fn an_import_takes_no_name_that_a_grant_waits_for() {
+        let name = |text: &str| SecretName::new(text).expect("a name");
+        let mut vault = Vault::new(String::new(), Vec::new());
+        vault.grants.push(Grant {
+            directory: Directory { device: 1, inode: 2, path: b"/other".to_vec() },
+            manifest: [0; 32],
+            secrets: [name("p/A_KEY")].into(),
+            channels: [].into(),
+            created: 0,
+        });
+        let put = |clash| {
+            let value = Value::new(b"x").expect("a value");
+            let put = Put { name: name("p/A_KEY"), value, clash, exec_only: None, note: None };
+            let (_, written) =
+                Change::Put(vec![Staged::Put(put)]).apply(&vault, 0).expect("there is room");
+            written[0].name.to_string()
+        };
+        assert_eq!(put(Clash::Rename), "p/A_KEY-2");
+        assert_eq!(put(Clash::NewVersion), "p/A_KEY", "a human named it");
+    }
+}

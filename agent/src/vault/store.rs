@@ -1,0 +1,299 @@
+//! The vault on disk: make, open, save, and the state that remembers what was seen.
+//!
+//! All of it blocks, and scrypt takes a second: callers run it off the loop. Nothing here
+//! writes over a file that it could not read, whatever it is.
+
+use super::change::Change;
+use super::file::{self, BACKUPS};
+use super::seal::{self, Identity, Recipient, Unsealing};
+use super::{Vault, format};
+use crate::places::Places;
+use keyagent_wire::reply::Written;
+use keyagent_wire::{Limit, Refusal, Value, VaultFault, VaultFile};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+/// How many others may read a vault: the header of its file must stay short.
+const RECIPIENTS_MAX: usize = 32;
+
+/// SHA-256 of a vault file as it lies on disk.
+pub type FileDigest = [u8; 32];
+
+/// A vault that is open: what is in it, who opened it, and which file it was.
+#[derive(Clone)]
+pub struct Open {
+    /// What it holds.
+    pub vault: Arc<Vault>,
+    /// What opens and writes it.
+    pub identity: Arc<Identity>,
+    /// The file that it was read from, or written to.
+    pub digest: FileDigest,
+}
+
+/// What lies on disk, as far as one can tell without a passphrase.
+pub enum Found {
+    /// No identity and no vault.
+    Nothing,
+    /// An identity that is sealed by passphrase.
+    Sealed,
+    /// An identity that opens by itself.
+    Plain,
+    /// Something that cannot be opened.
+    Unusable(Refusal),
+}
+
+/// The newest vault that was seen here, so that an older one is noticed.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct State {
+    vault: String,
+    generation: u64,
+}
+
+/// Looks what there is.
+pub fn look(places: &Places) -> Found {
+    let vault = places.vault().symlink_metadata().is_ok();
+    match file::read_guarded(&places.identity()) {
+        Err(VaultFault::Missing) if !vault => Found::Nothing,
+        Err(fault) => Found::Unusable(refusal(VaultFile::Identity, fault)),
+        Ok(_) if !vault => Found::Unusable(missing_vault(places)),
+        Ok(bytes) if seal::is_age(&bytes) => Found::Sealed,
+        Ok(_) => Found::Plain,
+    }
+}
+
+/// Makes identity and vault. An identity that is there already is kept and used; a vault
+/// that is there already is never touched.
+pub fn init(
+    places: &Places,
+    passphrase: Option<&Value>,
+    recipients: &[String],
+) -> Result<Open, Refusal> {
+    if recipients.len() > RECIPIENTS_MAX {
+        return Err(Refusal::BadRecipient);
+    }
+    let mut others = Vec::new();
+    for text in recipients {
+        others.push(Recipient::parse(text).ok_or(Refusal::BadRecipient)?);
+    }
+    file::make_directory(places.data()).map_err(not_written)?;
+    file::make_directory(places.state()).map_err(not_written)?;
+    let _lock = file::lock(&places.lock()).map_err(not_written)?;
+    if places.vault().symlink_metadata().is_ok() || has_backups(places) {
+        return Err(Refusal::VaultExists);
+    }
+    let identity = Arc::new(identity_for_init(places, passphrase)?);
+    let mut all = vec![identity.recipient()];
+    all.extend(others);
+    let mut vault = Vault::new(random_id()?, all);
+    vault.generation = 1;
+    save(places, &identity, vault)
+}
+
+/// Opens the vault. With `accept_rollback` an older vault than was seen is taken as it is.
+pub fn open(
+    places: &Places,
+    passphrase: Option<&Value>,
+    accept_rollback: bool,
+) -> Result<Open, Refusal> {
+    let identity = Arc::new(open_identity(places, passphrase)?);
+    let open = read(places, &identity).map_err(|fault| vault_refusal(places, &identity, fault))?;
+    if let Err(fault) = check_state(places, &open.vault) {
+        let backup = newest_backup(places, &identity, open.vault.generation + 1);
+        if !accept_rollback {
+            return Err(Refusal::Vault { file: VaultFile::State, fault, backup });
+        }
+    }
+    write_state(places, &open.vault);
+    Ok(open)
+}
+
+/// Reads the vault file again; none if it is the one that is open.
+pub fn reread(places: &Places, open: &Open) -> Result<Option<Open>, Refusal> {
+    let bytes =
+        file::read_guarded(&places.vault()).map_err(|fault| refusal(VaultFile::Vault, fault))?;
+    if digest(&bytes) == open.digest {
+        return Ok(None);
+    }
+    let found = parse(&bytes, &open.identity).map_err(|fault| refusal(VaultFile::Vault, fault))?;
+    let newer = found.vault.id == open.vault.id && found.vault.generation > open.vault.generation;
+    if newer { Ok(Some(found)) } else { Err(Refusal::Conflict) }
+}
+
+/// Takes the vault file as it is, over an open vault that it is not a successor of. What was
+/// open is kept as the newest backup.
+pub fn accept(places: &Places, open: &Open) -> Result<Open, Refusal> {
+    let _lock = file::lock(&places.lock()).map_err(not_written)?;
+    let found = read(places, &open.identity)
+        .map_err(|fault| vault_refusal(places, &open.identity, fault))?;
+    if found.digest != open.digest {
+        let bytes = seal::seal(&format::write(&open.vault, &open.identity), &open.vault.recipients);
+        file::add_backup(&places.vault(), BACKUPS, &bytes).map_err(not_written)?;
+    }
+    write_state(places, &found.vault);
+    Ok(found)
+}
+
+/// Applies a change to what is on disk, and writes it. On an error the vault is as it was.
+/// What comes back is what is on disk now.
+pub fn commit(
+    places: &Places,
+    open: &Open,
+    change: &Change,
+) -> Result<(Open, Vec<Written>), Refusal> {
+    let _lock = file::lock(&places.lock()).map_err(not_written)?;
+    let base = match reread(places, open) {
+        // What is gone is not written over: the open vault is all that is left of it.
+        Err(Refusal::Vault { fault: VaultFault::Missing, .. }) => None,
+        reread => reread?,
+    };
+    let base = base.unwrap_or_else(|| open.clone());
+    let (next, written) = change.apply(&base.vault, now())?;
+    match next {
+        Some(vault) => Ok((save(places, &base.identity, vault)?, written)),
+        None => Ok((base, written)),
+    }
+}
+
+/// Takes away what writes that were cut off have left.
+pub fn tidy(places: &Places) -> io::Result<()> {
+    if !places.data().try_exists()? {
+        return Ok(());
+    }
+    let _lock = file::lock(&places.lock())?;
+    [places.vault(), places.identity(), places.state_file()]
+        .iter()
+        .try_for_each(|path| file::remove_leftover(path))
+}
+
+fn save(places: &Places, identity: &Arc<Identity>, vault: Vault) -> Result<Open, Refusal> {
+    let bytes = seal::seal(&format::write(&vault, identity), &vault.recipients);
+    if bytes.len() as u64 > file::FILE_BYTES_MAX {
+        return Err(Refusal::TooLarge(Limit::Vault));
+    }
+    let verifies = |back: &[u8]| {
+        parse(back, identity).is_ok_and(|open| open.vault.generation == vault.generation)
+    };
+    file::replace(&places.vault(), &bytes, BACKUPS, verifies).map_err(not_written)?;
+    write_state(places, &vault);
+    Ok(Open { digest: digest(&bytes), vault: Arc::new(vault), identity: identity.clone() })
+}
+
+fn read(places: &Places, identity: &Arc<Identity>) -> Result<Open, VaultFault> {
+    parse(&file::read_guarded(&places.vault())?, identity)
+}
+
+fn parse(bytes: &[u8], identity: &Arc<Identity>) -> Result<Open, VaultFault> {
+    let vault = format::read(&seal::unseal(bytes, identity)?, identity)?;
+    Ok(Open { vault: Arc::new(vault), identity: identity.clone(), digest: digest(bytes) })
+}
+
+fn identity_for_init(places: &Places, passphrase: Option<&Value>) -> Result<Identity, Refusal> {
+    match open_identity(places, passphrase) {
+        Err(Refusal::Vault { fault: VaultFault::Missing, .. }) => {}
+        known => return known,
+    }
+    let identity = Identity::generate();
+    let text = identity.text();
+    let bytes = match passphrase {
+        Some(passphrase) => {
+            seal::seal_by_passphrase(&text, passphrase).ok_or(Refusal::WrongPassphrase)?
+        }
+        None => text.to_vec(),
+    };
+    file::replace(&places.identity(), &bytes, 0, |_| true).map_err(not_written)?;
+    Ok(identity)
+}
+
+fn open_identity(places: &Places, passphrase: Option<&Value>) -> Result<Identity, Refusal> {
+    let fault = |fault| refusal(VaultFile::Identity, fault);
+    let bytes = zeroize::Zeroizing::new(file::read_guarded(&places.identity()).map_err(fault)?);
+    if !seal::is_age(&bytes) {
+        return Identity::parse(&bytes).map_err(fault);
+    }
+    match seal::unseal_by_passphrase(&bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?) {
+        Unsealing::Plain(text) => Identity::parse(&text).map_err(fault),
+        Unsealing::WrongPassphrase => Err(Refusal::WrongPassphrase),
+        Unsealing::Fault(found) => Err(fault(found)),
+    }
+}
+
+fn check_state(places: &Places, vault: &Vault) -> Result<(), VaultFault> {
+    let bytes = match file::read_guarded(&places.state_file()) {
+        Err(VaultFault::Missing) => return Ok(()),
+        read => read?,
+    };
+    let state: State = serde_json::from_slice(&bytes).map_err(|_| VaultFault::Malformed)?;
+    if state.vault != vault.id || state.generation <= vault.generation {
+        return Ok(());
+    }
+    Err(VaultFault::Rollback { found: vault.generation, seen: state.generation })
+}
+
+/// The vault is durable before this runs, so a failure only weakens the check for older
+/// vaults: it is logged, and the change stands.
+fn write_state(places: &Places, vault: &Vault) {
+    let state = State { vault: vault.id.clone(), generation: vault.generation };
+    let bytes = serde_json::to_vec(&state).expect("a string and a number are JSON");
+    let path = places.state_file();
+    if file::read_guarded(&path).is_ok_and(|old| old == bytes) {
+        return;
+    }
+    if let Err(error) = file::make_directory(places.state())
+        .and_then(|()| file::replace(&path, &bytes, 0, |_| true))
+    {
+        tracing::warn!(%error, "cannot write the state: an older vault may go unnoticed");
+    }
+}
+
+fn vault_refusal(places: &Places, identity: &Arc<Identity>, fault: VaultFault) -> Refusal {
+    Refusal::Vault { file: VaultFile::Vault, fault, backup: newest_backup(places, identity, 0) }
+}
+
+/// Without its identity's passphrase no backup can be tried, so the newest file is named.
+fn missing_vault(places: &Places) -> Refusal {
+    let there = |n: &u8| file::backup_path(&places.vault(), *n).is_file();
+    let backup = (1..=BACKUPS).find(there);
+    Refusal::Vault { file: VaultFile::Vault, fault: VaultFault::Missing, backup }
+}
+
+/// The newest backup that opens, and is of that generation at least.
+fn newest_backup(places: &Places, identity: &Arc<Identity>, generation: u64) -> Option<u8> {
+    let opens = |path: &Path| {
+        let bytes = file::read_guarded(path).ok()?;
+        parse(&bytes, identity).ok().filter(|open| open.vault.generation >= generation)
+    };
+    (1..=BACKUPS).find(|n| opens(&file::backup_path(&places.vault(), *n)).is_some())
+}
+
+fn has_backups(places: &Places) -> bool {
+    (1..=BACKUPS).any(|n| file::backup_path(&places.vault(), n).symlink_metadata().is_ok())
+}
+
+fn refusal(file: VaultFile, fault: VaultFault) -> Refusal {
+    Refusal::Vault { file, fault, backup: None }
+}
+
+fn not_written(error: io::Error) -> Refusal {
+    tracing::warn!(%error, "cannot write the vault");
+    Refusal::NotWritten { errno: error.raw_os_error().unwrap_or(nix::libc::EIO) }
+}
+
+fn digest(bytes: &[u8]) -> FileDigest {
+    Sha256::digest(bytes).into()
+}
+
+fn random_id() -> Result<String, Refusal> {
+    let mut bytes = [0; 16];
+    getrandom::getrandom(&mut bytes).map_err(|_| Refusal::NotWritten { errno: nix::libc::EIO })?;
+    Ok(format::hex(&bytes))
+}
+
+/// The clock of all that is written: seconds since 1970, UTC.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
