@@ -1,0 +1,3 @@
+//! Runs a command with the keys that keyagentd holds.
+
+fn main() {}
