@@ -1,0 +1,151 @@
+//! Which assignments are secrets, and what is said of them.
+
+use crate::envfile::{Verdict, verdict};
+
+fn why(var: &str, value: &str) -> String {
+    match verdict::of(var, value.as_bytes()) {
+        Verdict::Secret(why) => why.to_string(),
+        Verdict::Plain => "plain".to_owned(),
+    }
+}
+
+#[test]
+fn names_tell() {
+    for var in [
+        "OPENAI_API_KEY",
+        "GITHUB_TOKEN",
+        "SESSION_SECRET",
+        "DB_PASSWORD",
+        "db_password",
+        "PASS",
+        "MYSQL_PWD",
+        "PGPASSWORD",
+        "AWS_SECRET_ACCESS_KEY",
+        "SENTRY_DSN",
+        "AUTH",
+        "BASIC_AUTH",
+        "APIKEY",
+        "COOKIE_SIGNING_KEY",
+        "TEAMS_WEBHOOK_URL",
+        "AZURE_CONNECTION_STRING",
+        "GCP_CREDENTIALS",
+        "SECRET_KEY_BASE",
+        "KEY_2",
+        "TOKEN_OLD",
+        "PRIVATE_KEY",
+        "SMTP_PASSWD",
+        "SECRET_NAME_SALT",
+    ] {
+        assert!(why(var, "hunter-two").starts_with("its name has "), "{var}");
+    }
+    assert_eq!(why("OPENAI_API_KEY", "abc123"), "its name has API_KEY");
+    for var in [
+        "MONKEY",
+        "KEYBOARD",
+        "AUTHOR",
+        "PASSENGERS",
+        "COMPASS",
+        "STRIPE_PUBLISHABLE_KEY",
+        "SSH_PUBLIC_KEY",
+        "TLS_KEY_FILE",
+        "TOKEN_URL",
+        "KEY_ID",
+        "AUTH_ENABLED",
+        "TOKEN_TTL",
+        "SECRET_NAME",
+        "PRIMARY_KEY",
+        "AUTH_PROVIDER",
+        "NODE_ENV",
+        "LOG_LEVEL",
+        "TOKENIZER",
+    ] {
+        assert_eq!(why(var, "hunter-two"), "plain", "{var}");
+    }
+}
+
+#[test]
+fn values_overrule_names() {
+    for value in [
+        "",
+        "true",
+        "FALSE",
+        "0",
+        "10",
+        "changeme",
+        "CHANGEME",
+        "xxx",
+        "xxxxxxxx",
+        "***",
+        "your-key-here",
+        "your_api_key",
+        "yourkeyhere",
+        "<token>",
+        "{{ token }}",
+        "none",
+        "/run/secrets/key",
+        "./keys/a.pem",
+        "~/.ssh/id_rsa",
+        "todo",
+    ] {
+        assert_eq!(why("API_KEY", value), "plain", "{value}");
+    }
+    assert_ne!(why("API_KEY", "/9j4AAQSkZJRgABAQAAAQABAAD2wBDAAgGBgcGBQgHBwcJ=="), "plain");
+}
+
+#[test]
+fn makes_are_known() {
+    for (value, expected) in [
+        ("sk-Abcdefghijklmnopqrst0123", "it looks like an OpenAI key"),
+        ("sk-proj-Abcdefghijklmnopqrst0123", "it looks like an OpenAI key"),
+        ("sk-ant-api03-Abcdefghijklmnop", "it looks like an Anthropic key"),
+        ("sk-or-v1-0123456789abcdef0123", "it looks like an OpenRouter key"),
+        ("ghp_0123456789abcdefABCDEF0123456789abcd", "it looks like a GitHub token"),
+        ("github_pat_11ABCDEFG0123456789", "it looks like a GitHub token"),
+        ("glpat-0123456789abcdefABCD", "it looks like a GitLab token"),
+        ("xoxb-1234567890-abcdef", "it looks like a Slack token"),
+        ("AKIAIOSFODNN7EXAMPLE", "it looks like an AWS access key id"),
+        ("AIzaSyA0123456789abcdefghijklmnopqrstuv", "it looks like a Google API key"),
+        ("hf_Abcdefghijklmnopqrst", "it looks like a Hugging Face token"),
+        ("sk_live_0123456789abcdef", "it looks like a Stripe key"),
+        ("npm_0123456789abcdefghij", "it looks like an npm token"),
+        ("-----BEGIN RSA PRIVATE KEY-----\nMIIB\n", "it looks like a private key"),
+        ("AGE-SECRET-KEY-1QQPQ0123456789", "it looks like an age identity"),
+        ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "it looks like a JSON Web Token"),
+        ("postgres://app:hunter2@db:5432/x", "it looks like an address with a password"),
+        ("redis://:hunter2@db/0", "it looks like an address with a password"),
+        ("mongodb+srv://u:p%40@c.example.net/x", "it looks like an address with a password"),
+        ("https://u:p@example.com", "it looks like an address with a password"),
+        ("https://hooks.slack.com/services/T0/B0/x", "it looks like a Slack webhook"),
+    ] {
+        assert_eq!(why("X", value), expected, "{value}");
+    }
+}
+
+#[test]
+fn randomness_tells_and_everyday_values_do_not() {
+    for value in ["tV9xQ2mB7kLp4ZsW8nRc3YdF", "9f8Gh2+kL0/pQ7rSt1uVw3xYz5Ab6Cd8E=="] {
+        assert_eq!(why("X", value), "it looks random", "{value}");
+    }
+    for value in [
+        "postgres://app@db:5432/x",
+        "https://example.com/a/very/long/path/of/words/2024",
+        "550e8400-e29b-41d4-a716-446655440000",
+        "da39a3ee5e6b4b0d3255bfef95601890afd80709",
+        "eu-central-1",
+        "1.2.3-beta.4+build.5678901234",
+        "someone.with.long.name@example.com",
+        "/usr/local/share/something/1/2/3",
+        "the quick brown fox jumps over 13 lazy dogs",
+        "us-docker.pkg.dev/project-1/repo-2/image-3",
+        "arn:aws:iam::123456789012:role/x",
+        "my-service-name-in-production-2",
+        "sk-learn-based-classifier-model",
+        "0123456789012345678901234",
+        "com.example.application.module.v2024",
+        "12345678-compute@developer.gserviceaccount.com",
+        "host1.example.com,host2.example.com,host3.example.com",
+    ] {
+        assert_eq!(why("X", value), "plain", "{value}");
+    }
+    assert_eq!(why("BUILD_ID", "tV9xQ2mB7kLp4ZsW8nRc3YdF"), "plain");
+}

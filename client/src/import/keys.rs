@@ -1,0 +1,58 @@
+//! Which assignments of a file are sealed.
+
+use crate::args::ImportArgs;
+use crate::envfile::{Assignment, EnvFile, Left, Verdict};
+use crate::report::Failure;
+use keyagent_wire::frame::NAMES_MAX;
+use std::collections::BTreeSet;
+
+/// What was chosen.
+pub(crate) struct Chosen<'a> {
+    /// The keys to seal, in the file's order.
+    pub(crate) keys: Vec<&'a Assignment>,
+    /// What was wanted, too, and cannot go together with them.
+    pub(crate) left: Vec<Left>,
+}
+
+/// `--only`: exactly these; `--all`: all that can be; else what looks like a secret.
+pub(crate) fn choose<'a>(file: &'a EnvFile, args: &ImportArgs) -> Result<Chosen<'a>, Failure> {
+    for var in &args.only {
+        if !file.assignments().iter().any(|assignment| assignment.var == *var) {
+            return Err(not_there(file, var.as_str()));
+        }
+    }
+    let wanted = |assignment: &&Assignment| match &assignment.verdict {
+        _ if !args.only.is_empty() => args.only.contains(&assignment.var),
+        Verdict::Secret(_) => true,
+        Verdict::Plain => args.all,
+    };
+    let wanted: BTreeSet<_> =
+        file.assignments().iter().filter(wanted).map(|key| key.var.clone()).collect();
+    let (settled, left) = file.settle(&wanted);
+    // Who names a key wants that key, and not the others without it.
+    if let Some(left) = left.first().filter(|_| !args.only.is_empty()) {
+        return Err(cannot_seal(left));
+    }
+    let keys: Vec<_> = file.assignments().iter().filter(|key| settled.contains(&key.var)).collect();
+    if keys.len() > NAMES_MAX {
+        return Err(too_many(keys.len()));
+    }
+    Ok(Chosen { keys, left })
+}
+
+/// The failure of more keys than a manifest may bind.
+pub(crate) fn too_many(count: usize) -> Failure {
+    Failure::failed(format!("{count} keys are more than one project may have ({NAMES_MAX})"))
+        .hint("`--only A,B` takes some of them")
+}
+
+fn cannot_seal(left: &Left) -> Failure {
+    Failure::usage(format!("cannot seal `{}`, line {}: {}", left.var, left.line, left.why))
+}
+
+fn not_there(file: &EnvFile, var: &str) -> Failure {
+    match file.left().iter().find(|left| left.var == var) {
+        Some(left) => cannot_seal(left),
+        None => Failure::usage(format!("the file does not set `{var}`")),
+    }
+}

@@ -1,0 +1,95 @@
+//! A passphrase: from a descriptor, or from the terminal, hidden.
+
+use crate::report::{Failure, Kind, cause};
+use crate::session::ask_passphrase;
+use crate::tty::Tty;
+use keyagent_wire::{VALUE_BYTES_MAX, Value};
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::RawFd;
+use zeroize::Zeroizing;
+
+/// Reads up to the first newline of a descriptor that the caller left open for us.
+pub(crate) fn from_descriptor(fd: RawFd) -> Result<Value, Failure> {
+    let cannot = |e: &io::Error| {
+        Failure::usage(format!("cannot read the passphrase from descriptor {fd}: {}", cause(e)))
+    };
+    // Opened anew by its number: to take over a bare number would need unsafe code.
+    let mut file = File::open(format!("/proc/self/fd/{fd}")).map_err(|e| cannot(&e))?;
+    let line = first_line(&mut file).map_err(|e| cannot(&e))?;
+    Value::new(&line).map_err(|e| Failure::failed(format!("cannot take that passphrase: {e}")))
+}
+
+/// Asks on the terminal.
+pub(crate) fn from_terminal() -> Result<Value, Failure> {
+    // Still locked, which is what the exit code says.
+    let mut tty = terminal().map_err(|failure| Failure { kind: Kind::Locked, ..failure })?;
+    ask_passphrase(&mut tty, "passphrase of the vault: ")
+}
+
+/// Asks for a new one twice.
+pub(crate) fn new_from_terminal() -> Result<Value, Failure> {
+    let mut tty = terminal()?;
+    let first = ask_passphrase(&mut tty, "new passphrase: ")?;
+    let first = not_empty(first)?;
+    let again = ask_passphrase(&mut tty, "the same again: ")?;
+    if first.same_as(&again) {
+        Ok(first)
+    } else {
+        Err(Failure::failed("the two passphrases are not the same"))
+    }
+}
+
+/// Refuses an empty passphrase.
+pub(crate) fn not_empty(passphrase: Value) -> Result<Value, Failure> {
+    if passphrase.byte_count() > 0 {
+        return Ok(passphrase);
+    }
+    Err(Failure::usage("the passphrase is empty")
+        .hint("`keyagent init --no-passphrase` makes a vault that needs none"))
+}
+
+fn terminal() -> Result<Tty, Failure> {
+    Tty::open().ok_or_else(|| {
+        Failure::usage("there is no terminal to ask for a passphrase on")
+            .hint("`--passphrase-fd N` reads it from a descriptor: `--passphrase-fd 3 3<FILE`")
+    })
+}
+
+/// Byte by byte, because what follows the newline is not ours; into a buffer of full size.
+fn first_line(from: &mut impl Read) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut line = Zeroizing::new(Vec::with_capacity(VALUE_BYTES_MAX + 1));
+    let mut byte = Zeroizing::new([0]);
+    while line.len() <= VALUE_BYTES_MAX {
+        match from.read(byte.as_mut_slice()) {
+            Ok(0) => break,
+            Ok(_) if byte[0] == b'\n' => break,
+            Ok(_) => line.push(byte[0]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_passphrase_is_the_first_line() {
+        let line = |text: &[u8]| first_line(&mut &*text).map(|line| line.to_vec()).ok();
+        assert_eq!(line(b"a b\nc").as_deref(), Some(&b"a b"[..]));
+        assert_eq!(line(b"a").as_deref(), Some(&b"a"[..]));
+        assert_eq!(line(b"").as_deref(), Some(&b""[..]));
+        let long = vec![b'a'; VALUE_BYTES_MAX + 9];
+        assert_eq!(line(&long).map(|line| line.len()), Some(VALUE_BYTES_MAX + 1));
+    }
+
+    #[test]
+    fn an_empty_one_is_refused() {
+        let value = |bytes| Value::new(bytes).expect("a value");
+        assert!(not_empty(value(b"")).is_err_and(|f| f.hints[0].contains("--no-passphrase")));
+        assert!(not_empty(value(b"a")).is_ok());
+    }
+}

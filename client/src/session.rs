@@ -1,0 +1,150 @@
+//! A conversation with the agent: starts it, asks, opens the vault on the way if a human
+//! is there to do so, and turns refusals into failures.
+
+use crate::connection::Connection;
+use crate::project::Project;
+use crate::report::Failure;
+use crate::tty::Tty;
+use crate::{refusal, start};
+use keyagent_wire::reply::{Status, VaultState};
+use keyagent_wire::request::Unlock;
+use keyagent_wire::{Refusal, Reply, Request, VALUE_BYTES_MAX, Value};
+use std::os::fd::BorrowedFd;
+
+/// A connection, and whether a passphrase may still be asked for on it.
+pub(crate) struct Session {
+    connection: Connection,
+    may_ask: bool,
+}
+
+impl Session {
+    /// Starts the agent when it is not there. A locked vault is opened on the first
+    /// request, if a human sits at the terminal.
+    pub(crate) fn begin() -> Result<Self, Failure> {
+        Ok(Self { connection: start::connect()?, may_ask: true })
+    }
+
+    /// The same, but a locked vault is a failure.
+    pub(crate) fn begin_unasked() -> Result<Self, Failure> {
+        Ok(Self { connection: start::connect()?, may_ask: false })
+    }
+
+    /// Asks. A refusal is a failure.
+    pub(crate) fn ask(&mut self, request: &Request) -> Result<Reply, Failure> {
+        self.ask_with(request, &[])
+    }
+
+    /// Asks about a project, or about none.
+    pub(crate) fn ask_about(
+        &mut self,
+        request: &Request,
+        project: Option<&Project>,
+    ) -> Result<Reply, Failure> {
+        match project {
+            Some(project) => self.ask_with(request, &project.descriptors()),
+            None => self.ask_with(request, &[]),
+        }
+    }
+
+    /// Asks, with descriptors beside the request.
+    pub(crate) fn ask_with(
+        &mut self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Reply, Failure> {
+        // Only once, and only first: a new connection would lose what the old one staged.
+        let may_ask = std::mem::replace(&mut self.may_ask, false);
+        match self.connection.ask(request, descriptors)? {
+            Reply::Refused(Refusal::Locked) if may_ask => match Tty::open() {
+                Some(mut tty) => {
+                    self.open_vault(&mut tty)?;
+                    accept(self.connection.ask(request, descriptors)?)
+                }
+                None => Err(refusal::failure(&Refusal::Locked)),
+            },
+            Reply::Refused(refusal @ Refusal::Vault { .. }) => Err(self.way_out(&refusal)),
+            reply => accept(reply),
+        }
+    }
+
+    /// A failure of the vault's files, with the path that its hints need.
+    fn way_out(&mut self, refusal: &Refusal) -> Failure {
+        match self.status() {
+            Ok(status) => refusal::failure_at(refusal, &status.vault_path),
+            Err(_) => refusal::failure(refusal),
+        }
+    }
+
+    /// How the agent is.
+    pub(crate) fn status(&mut self) -> Result<Status, Failure> {
+        status(&mut self.connection)
+    }
+
+    /// Sees to it that the vault is open before anything is staged or asked of a human.
+    pub(crate) fn need_open_vault(&mut self) -> Result<(), Failure> {
+        let refusal = match self.status()?.vault {
+            VaultState::Open { .. } => return Ok(()),
+            VaultState::Missing => Refusal::NoVault,
+            VaultState::Unusable(why) => why,
+            VaultState::Locked => match Tty::open() {
+                Some(mut tty) => return self.open_vault(&mut tty),
+                None => Refusal::Locked,
+            },
+        };
+        Err(self.way_out(&refusal))
+    }
+
+    /// Opens the vault, with a passphrase from the terminal if its identity is sealed.
+    fn open_vault(&mut self, tty: &mut Tty) -> Result<(), Failure> {
+        let unsealed = Unlock { passphrase: None, accept_rollback: false };
+        match self.connection.ask(&Request::Unlock(unsealed), &[])? {
+            Reply::Refused(Refusal::NeedsPassphrase) => {}
+            Reply::Refused(refusal) => return Err(self.way_out(&refusal)),
+            reply => return accept(reply).map(drop),
+        }
+        let passphrase = ask_passphrase(tty, "passphrase of the vault: ")?;
+        // A human may take longer than the agent keeps a silent connection.
+        self.connection = start::connect()?;
+        let unlock = Unlock { passphrase: Some(passphrase), accept_rollback: false };
+        match self.connection.ask(&Request::Unlock(unlock), &[])? {
+            Reply::Refused(refusal) => Err(self.way_out(&refusal)),
+            reply => accept(reply).map(drop),
+        }
+    }
+}
+
+/// A reply that is no refusal.
+pub(crate) fn accept(reply: Reply) -> Result<Reply, Failure> {
+    match reply {
+        Reply::Refused(refusal) => Err(refusal::failure(&refusal)),
+        reply => Ok(reply),
+    }
+}
+
+/// The same, where the vault file's path is known: the hints have it.
+pub(crate) fn accept_at(reply: Reply, vault_path: &[u8]) -> Result<Reply, Failure> {
+    match reply {
+        Reply::Refused(refusal) => Err(refusal::failure_at(&refusal, vault_path)),
+        reply => Ok(reply),
+    }
+}
+
+/// How the agent at the other end is; answered across versions.
+pub(crate) fn status(connection: &mut Connection) -> Result<Status, Failure> {
+    match accept(connection.ask(&Request::Status, &[])?)? {
+        Reply::Status(status) => Ok(status),
+        _ => Err(unexpected()),
+    }
+}
+
+/// The failure of a reply that does not answer the request.
+pub(crate) fn unexpected() -> Failure {
+    Failure::failed("the agent answered something else")
+        .hint("`keyagent --version` and `keyagent status` should name one release")
+}
+
+/// Asks for a passphrase, hidden.
+pub(crate) fn ask_passphrase(tty: &mut Tty, prompt: &str) -> Result<Value, Failure> {
+    let typed = tty.hidden(prompt, VALUE_BYTES_MAX)?;
+    Value::new(&typed).map_err(|e| Failure::failed(format!("cannot take that passphrase: {e}")))
+}

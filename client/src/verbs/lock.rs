@@ -1,0 +1,52 @@
+//! `unlock`, `lock`: whether the agent may give out anything.
+
+use crate::args::UnlockArgs;
+use crate::connection::Connection;
+use crate::report::{self, Failure};
+use crate::session::{self, Session, accept, accept_at};
+use crate::{passphrase, refusal, start};
+use keyagent_wire::reply::VaultState;
+use keyagent_wire::request::Unlock;
+use keyagent_wire::{Refusal, Reply, Request, Value};
+
+/// Opens the vault.
+pub(crate) fn unlock(args: &UnlockArgs) -> Result<(), Failure> {
+    let status = Session::begin_unasked()?.status()?;
+    match status.vault {
+        // A vault can be open while its file is another one by now.
+        VaultState::Open { .. } if status.stale.is_none() || !args.accept_rollback => {
+            report::note("the vault is open already");
+            return Ok(());
+        }
+        VaultState::Missing => return Err(refusal::failure(&Refusal::NoVault)),
+        VaultState::Open { .. } | VaultState::Locked | VaultState::Unusable(_) => {}
+    }
+    let passphrase = args.passphrase_fd.map(passphrase::from_descriptor).transpose()?;
+    let given = passphrase.is_some();
+    match ask(passphrase, args)? {
+        // Only now: an identity that is not sealed needs no question.
+        Reply::Refused(Refusal::NeedsPassphrase) if !given => {
+            let typed = passphrase::from_terminal()?;
+            accept_at(ask(Some(typed), args)?, &status.vault_path).map(drop)
+        }
+        reply => accept_at(reply, &status.vault_path).map(drop),
+    }
+}
+
+/// Forgets every value.
+pub(crate) fn lock() -> Result<(), Failure> {
+    let Some(mut connection) = Connection::open()? else {
+        report::note("no agent is running: nothing is unlocked");
+        return Ok(());
+    };
+    match accept(connection.ask(&Request::Lock, &[])?)? {
+        Reply::Done => Ok(()),
+        _ => Err(session::unexpected()),
+    }
+}
+
+/// On a connection of its own: a human may have taken longer than one is kept.
+fn ask(passphrase: Option<Value>, args: &UnlockArgs) -> Result<Reply, Failure> {
+    let unlock = Unlock { passphrase, accept_rollback: args.accept_rollback };
+    start::connect()?.ask(&Request::Unlock(unlock), &[])
+}

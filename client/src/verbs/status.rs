@@ -1,0 +1,119 @@
+//! `status`: how the agent and its vault are. Never starts the agent.
+
+use crate::connection::{self, Connection};
+use crate::json::Object;
+use crate::project::show;
+use crate::report::{self, Failure, Kind};
+use crate::{refusal, session};
+use keyagent_wire::escape;
+use keyagent_wire::frame::VERSION;
+use keyagent_wire::reply::{Status, VaultState};
+
+/// The number that changes when a member of our JSON changes its meaning.
+pub(crate) const SCHEMA: u64 = 1;
+
+/// Prints it.
+pub(crate) fn run(as_json: bool) -> Result<(), Failure> {
+    let mut connection = Connection::open()?.ok_or_else(|| {
+        Failure::new(Kind::NoAgent, "no agent is running").hint("`keyagent start` starts it")
+    })?;
+    let status = session::status(&mut connection)?;
+    let socket = show(&connection::place()?.path());
+    if status.protocol != VERSION {
+        report::warning(refusal::other_version(status.protocol, &status.release).text);
+    }
+    if let Some(stale) = &status.stale {
+        let why = refusal::failure(stale).text;
+        report::warning(format!("{why}; the last good one is served"));
+    }
+    report::answer(&if as_json { json(&status, &socket) } else { sheet(&status, &socket) })
+}
+
+fn sheet(status: &Status, socket: &str) -> Vec<u8> {
+    let release = escape(status.release.as_bytes());
+    format!(
+        "agent      {release}, protocol {}, pid {}\nsocket     {socket}\nvault      {}\n\
+         file       {}\nlog        {}\n",
+        status.protocol,
+        status.pid,
+        words(&status.vault),
+        escape(&status.vault_path),
+        escape(&status.log_path),
+    )
+    .into_bytes()
+}
+
+fn words(vault: &VaultState) -> String {
+    match vault {
+        VaultState::Missing => "none yet: `keyagent init` makes one".to_owned(),
+        VaultState::Locked => "locked".to_owned(),
+        VaultState::Open { secrets, generation } => {
+            format!("open, {secrets} secrets, generation {generation}")
+        }
+        VaultState::Unusable(why) => refusal::failure(why).text,
+    }
+}
+
+fn json(status: &Status, socket: &str) -> Vec<u8> {
+    let vault = match &status.vault {
+        VaultState::Missing => Object::new().text("state", "missing"),
+        VaultState::Locked => Object::new().text("state", "locked"),
+        VaultState::Open { secrets, generation } => Object::new()
+            .text("state", "open")
+            .number("secrets", *secrets)
+            .number("generation", *generation),
+        VaultState::Unusable(why) => {
+            Object::new().text("state", "unusable").text("why", &refusal::failure(why).text)
+        }
+    };
+    let stale = status.stale.as_ref().map(|why| refusal::failure(why).text);
+    let vault =
+        vault.text("file", &escape(&status.vault_path)).text_or_null("stale", stale.as_deref());
+    let mut json = Object::new()
+        .number("schema", SCHEMA)
+        .text("release", &status.release)
+        .number("protocol", status.protocol.into())
+        .number("pid", status.pid.into())
+        .text("socket", socket)
+        .text("log", &escape(&status.log_path))
+        .raw("vault", &vault.end())
+        .end();
+    json.push(b'\n');
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyagent_wire::Refusal;
+
+    fn status(vault: VaultState) -> Status {
+        Status {
+            release: "0.1.0".to_owned(),
+            protocol: 1,
+            pid: 7,
+            vault,
+            vault_path: b"/v/vault\x1b.age".to_vec(),
+            log_path: b"/s/agent.log".to_vec(),
+            stale: Some(Refusal::Conflict),
+        }
+    }
+
+    #[test]
+    fn every_state_of_the_vault_is_told_apart() {
+        for (vault, word, state) in [
+            (VaultState::Missing, "none yet", "missing"),
+            (VaultState::Locked, "locked", "locked"),
+            (VaultState::Open { secrets: 3, generation: 9 }, "open, 3 secrets", "open"),
+            (VaultState::Unusable(Refusal::Conflict), "another program", "unusable"),
+        ] {
+            let status = status(vault);
+            let sheet = String::from_utf8(sheet(&status, "/s")).expect("UTF-8");
+            assert!(sheet.contains(&format!("vault      {word}")), "{sheet}");
+            assert!(sheet.contains(r"/v/vault\x1b.age"), "{sheet}");
+            let json = String::from_utf8(json(&status, "/s")).expect("UTF-8");
+            assert!(json.starts_with(r#"{"schema":1,"#), "{json}");
+            assert!(json.contains(&format!(r#""vault":{{"state":"{state}""#)), "{json}");
+        }
+    }
+}
