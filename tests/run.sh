@@ -1,0 +1,169 @@
+#!/usr/bin/env bash
+# Runs every check and every test. What the tests need is installed where that may be;
+# elsewhere the tests that need it (needs_TOOL_ in their names) are skipped by name.
+# Nothing is printed after the test runner's own closing lines, and its exit code is ours.
+# usage: tests/run.sh
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+target_dir=${CARGO_TARGET_DIR:-$root/target}
+[[ $target_dir == /* ]] || target_dir=$PWD/$target_dir
+export CARGO_TARGET_DIR=$target_dir
+export PATH=$target_dir/tools/bin:$PATH
+export CARGO_TERM_PROGRESS_WHEN=never
+cd "$root"
+exec </dev/null
+
+# A tool, and the Debian package that has it.
+tools=(
+  direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
+  tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
+)
+skip=()
+
+say() {
+  printf '== %s\n' "$*"
+}
+
+has() {
+  command -v "$1" >/dev/null 2>&1
+}
+
+# A line of its own for each check that could not be made: silence would look like a pass.
+not_run() {
+  printf '== NOT RUN: %s: %s\n' "$1" "$2"
+}
+
+as_root() {
+  if ((EUID == 0)); then
+    env DEBIAN_FRONTEND=noninteractive "$@"
+  else
+    sudo -n env DEBIAN_FRONTEND=noninteractive "$@"
+  fi
+}
+
+install_packages() {
+  local tool packages=()
+  for tool in "${tools[@]}"; do
+    has "${tool%:*}" || packages+=("${tool#*:}")
+  done
+  ((${#packages[@]})) || return 0
+  if ! has apt-get || ! as_root true 2>/dev/null; then
+    say "not here, and no way to install it: ${packages[*]}"
+    return 0
+  fi
+  say "installing: ${packages[*]}"
+  as_root apt-get -q update >/dev/null 2>&1 || true
+  local package
+  for package in "${packages[@]}"; do
+    as_root apt-get -qy -o DPkg::Lock::Timeout=120 install --no-install-recommends "$package" \
+      >/dev/null 2>&1 || say "apt-get could not install $package"
+  done
+}
+
+# rage is in no Debian release yet. Some two minutes of CPU, once for each target directory.
+install_rage() {
+  ! has rage || return 0
+  say "building rage into $target_dir/tools"
+  env -u RUSTFLAGS CARGO_TARGET_DIR="$target_dir/tools/build" CARGO_PROFILE_RELEASE_DEBUG=0 \
+    CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_CODEGEN_UNITS=16 \
+    cargo install --quiet --locked --no-default-features --root "$target_dir/tools" \
+    rage@0.12.1 2>"$target_dir/rage.log" || tail -n 5 "$target_dir/rage.log"
+  rm -rf "$target_dir/tools/build"
+}
+
+needs() {
+  skip+=("$1")
+  reason[$1]=$2
+}
+
+# Says which tests are left out, by name. Only then is the list of all tests wanted early.
+find_skipped() {
+  declare -gA reason=()
+  local tool
+  for tool in "${tools[@]%:*}" rage; do
+    has "$tool" || needs "$tool" "$tool is not installed"
+  done
+  python3 -c 'import dotenv' 2>/dev/null || needs python-dotenv "python3 has no module dotenv"
+  node --env-file=/dev/null -e '' 2>/dev/null || needs node "node 20.6 or newer is not installed"
+  for tool in strace gdb; do
+    [[ -v reason[$tool] ]] || may_trace || needs "$tool" "$tool is here, but may not trace"
+  done
+  ((EUID == 0)) || needs root "not running as root"
+}
+
+may_trace() {
+  ! has strace || strace -qq -o /dev/null true 2>/dev/null
+}
+
+list_skipped() {
+  ((${#skip[@]})) || return 0
+  local tests tool name
+  tests=$(cargo test --workspace --quiet --locked -- --list 2>/dev/null | sed -n 's/: test$//p')
+  for tool in "${skip[@]}"; do
+    while read -r name; do
+      say "SKIPPED $name: ${reason[$tool]}"
+    done < <(grep -F "needs_${tool/-/_}_" <<<"$tests")
+  done
+}
+
+# A component that rustup can add is added; a gate that cannot run says so.
+cargo_gate() {
+  local component=$1
+  shift
+  if cargo "$1" --version >/dev/null 2>&1 || rustup component add "$component" >/dev/null 2>&1; then
+    say "cargo $*"
+    cargo "$@"
+  else
+    not_run "cargo $1" "$component is not installed"
+  fi
+}
+
+check_scripts() {
+  local scripts
+  mapfile -t scripts < <(grep -rlE '^#!.*[ /](ba|da)?sh$' .ci packaging shell tests 2>/dev/null)
+  if has shellcheck; then
+    say "shellcheck ${scripts[*]}"
+    shellcheck -x "${scripts[@]}"
+  else
+    not_run shellcheck "it is not installed"
+  fi
+}
+
+check_dependencies() {
+  if cargo deny --version >/dev/null 2>&1; then
+    say "cargo deny check bans licenses sources"
+    cargo deny --log-level error check bans licenses sources
+  else
+    not_run "cargo deny" "cargo-deny is not installed"
+  fi
+}
+
+run_tests() {
+  local arguments=() tool
+  for tool in "${skip[@]}"; do
+    arguments+=(--skip "needs_${tool/-/_}_")
+  done
+  if cargo nextest --version >/dev/null 2>&1; then
+    say "cargo test --doc"
+    cargo test --workspace --locked --quiet --doc
+    say "cargo nextest run"
+    exec cargo nextest run --workspace --locked --no-fail-fast -- "${arguments[@]}"
+  fi
+  say "cargo test"
+  exec cargo test --workspace --locked --no-fail-fast -- "${arguments[@]}"
+}
+
+mkdir -p "$target_dir"
+install_packages
+install_rage
+find_skipped
+cargo_gate rustfmt fmt --all --check
+check_scripts
+cargo_gate clippy clippy --workspace --all-targets --locked --quiet -- -D warnings
+check_dependencies
+say "packaging/build.sh"
+packaging/build.sh
+export KEYAGENT_DIST=$target_dir/dist
+list_skipped
+run_tests

@@ -1,0 +1,365 @@
+//! A save that is cut off at any system call: the old vault or the new one, what was
+//! acknowledged is there, and no temporary file outlives the next start.
+
+use keyagent_tests::{Agent, Home, PATIENCE, Random, Wire, within};
+use keyagent_wire::Refusal;
+use nix::sys::signal::Signal;
+use std::collections::BTreeMap;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// How many injections run at once: each waits for the disk most of the time.
+const AT_ONCE: usize = 4;
+/// How often the agent is killed under writers.
+const KILLS: usize = 200;
+
+/// A vault with a canary, which every home of a test begins with.
+struct Seed {
+    home: Home,
+}
+
+impl Seed {
+    fn new() -> Self {
+        let (home, mut agent) = Home::with_vault();
+        home.wire().put("crash/old", home.canary().as_bytes());
+        agent.terminate();
+        Self { home }
+    }
+
+    fn plant(&self) -> Home {
+        let home = Home::new();
+        home.add_canary(self.home.canary().as_bytes());
+        for (from, to) in
+            [(self.home.data(), "data/keyagent"), (self.home.state(), "state/keyagent")]
+        {
+            let to = home.make_directory(to);
+            for entry in fs::read_dir(from).expect("it is ours").flatten() {
+                let name = entry.file_name();
+                fs::copy(entry.path(), to.join(name)).expect("both are ours");
+            }
+        }
+        home
+    }
+
+    fn has_old(&self, wire: &mut Wire) {
+        assert_eq!(wire.get("crash/old"), Ok(self.home.canary().as_bytes().to_vec()));
+    }
+}
+
+/// The files of a save. strace looks at nothing else, so nothing else is counted.
+fn files(home: &Home) -> Vec<PathBuf> {
+    let mut files = vec![home.data(), home.state()];
+    for name in ["vault.age", "vault.age.tmp", "vault.lock"] {
+        files.push(home.data().join(name));
+    }
+    files.extend((1..=5).map(|n| home.data().join(format!("vault.age.{n}"))));
+    files.extend(["state.json", "state.json.tmp"].map(|name| home.state().join(name)));
+    files
+}
+
+/// An agent under strace, which writes its calls on the files of a save to `trace`. None if
+/// the injection has hit its start, which then fails or dies.
+fn traced(home: &Home, trace: &Path, inject: Option<&str>) -> Option<Agent> {
+    let mut command = Command::new("strace");
+    home.surround(&mut command);
+    command.args(["-f", "-qq", "-s", "0", "-o"]).arg(trace);
+    command.args(["-e", "trace=!close,fcntl,epoll_wait"]);
+    for file in files(home) {
+        command.arg("-P").arg(file);
+    }
+    if let Some(inject) = inject {
+        command.args(["-e", &format!("inject={inject}")]);
+    }
+    command.arg(home.program("keyagentd"));
+    home.try_start(command)
+}
+
+/// Two saves: the calls of the second are beyond those of the agent's start, which strace
+/// counts in its own thread and cannot tell from them.
+const PUTS: [&str; 2] = ["crash/first", "crash/second"];
+
+/// The calls of two saves, each with its place among the calls of that name in its thread.
+fn calls_of_saves(seed: &Seed) -> Vec<(String, usize)> {
+    let home = seed.plant();
+    let trace = home.root().join("trace");
+    let mut agent = traced(&home, &trace, None).expect("nothing is injected");
+    for name in PUTS {
+        home.wire().put(name, b"new");
+    }
+    agent.signal(Signal::SIGKILL);
+    agent.wait();
+    let text = fs::read_to_string(trace).expect("strace wrote it");
+    let saving = text.lines().rfind(|l| l.contains("vault.age.tmp") && l.contains("O_CREAT"));
+    let saver = saving.and_then(|l| l.split_whitespace().next()).expect("a thread saves");
+    let mut counts = BTreeMap::new();
+    let mut calls = Vec::new();
+    for line in text.lines().filter(|line| line.split_whitespace().next() == Some(saver)) {
+        let call = line.split_whitespace().nth(1).and_then(|word| word.split_once('('));
+        let Some((name, _)) = call else { continue };
+        let count = counts.entry(name.to_owned()).or_insert(0);
+        *count += 1;
+        calls.push((name.to_owned(), *count));
+    }
+    calls
+}
+
+/// The agent starts again, and all that was promised is there.
+fn check_after(seed: &Seed, home: &Home, acknowledged: &[&str], what: &str) {
+    let _agent = home.agent();
+    let mut wire = home.wire();
+    seed.has_old(&mut wire);
+    for name in PUTS {
+        match wire.get(name) {
+            Ok(value) => assert_eq!(value, b"new", "{what}"),
+            Err(refusal) => {
+                assert!(matches!(refusal, Refusal::NoSuchSecret(_)), "{what}: {refusal:?}");
+                assert!(!acknowledged.contains(&name), "{what}: {name} was acknowledged");
+            }
+        }
+    }
+    no_temporary_file(home, what);
+    wire.put("crash/after", b"after");
+}
+
+fn no_temporary_file(home: &Home, what: &str) {
+    for directory in [home.data(), home.state()] {
+        for entry in fs::read_dir(directory).expect("it is ours").flatten() {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            assert!(!name.contains("tmp"), "{what}: {name} is left");
+        }
+    }
+}
+
+/// What an injection came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Came {
+    /// The agent did not start.
+    NoStart,
+    /// The save was refused.
+    Refusal,
+    /// The agent died in the save.
+    Death,
+    /// The save stands: the call did not matter to it.
+    Nothing,
+}
+
+/// One injection: the save fails, or the agent dies, or neither mattered.
+fn inject(seed: &Seed, (call, when): &(String, usize), outcome: &str) -> Came {
+    let what = format!("{call}:{outcome}:when={when}");
+    let home = seed.plant();
+    let injected = traced(&home, Path::new("/dev/null"), Some(&what));
+    let (mut came, mut acknowledged) = (Came::NoStart, Vec::new());
+    if let Some(mut agent) = injected {
+        came = Came::Nothing;
+        for name in PUTS {
+            match put(seed, &home, name, &what) {
+                Came::Nothing => acknowledged.push(name),
+                other => came = other,
+            }
+            if came == Came::Death {
+                let killed = within(PATIENCE, || (!agent.is_alive()).then_some(()));
+                assert!(killed.is_some(), "{what}: it hung up, and lives: {}", home.log());
+                break;
+            }
+        }
+        agent.kill();
+    }
+    check_after(seed, &home, &acknowledged, &what);
+    came
+}
+
+/// One put into an agent that may die of it.
+fn put(seed: &Seed, home: &Home, name: &str, what: &str) -> Came {
+    let Ok(mut wire) = Wire::try_connect(&home.socket()) else { return Came::Death };
+    match wire.try_put(name, b"new") {
+        Ok(Ok(_)) => Came::Nothing,
+        Ok(Err(Refusal::NotWritten { .. } | Refusal::Vault { .. })) => {
+            // The vault is as it was, and still serves.
+            seed.has_old(&mut wire);
+            assert!(wire.get(name).is_err(), "{what}: {name} was refused, and is there");
+            Came::Refusal
+        }
+        Ok(Err(refusal)) => panic!("{what}: {refusal:?}"),
+        Err(_) => Came::Death,
+    }
+}
+
+/// The agent lets no tracer of its own user read its memory or its descriptors, and without
+/// these strace cannot tell one file from another.
+#[test]
+fn needs_root_needs_strace_a_save_that_fails_at_any_call_loses_nothing() {
+    let seed = Seed::new();
+    let calls = calls_of_saves(&seed);
+    for expected in ["openat", "write", "fsync", "rename", "flock"] {
+        assert!(calls.iter().any(|(name, _)| name == expected), "no {expected} in {calls:?}");
+    }
+    let outcomes = ["signal=KILL", "error=EIO", "error=ENOSPC", "error=EDQUOT"];
+    let mut jobs: Vec<_> = calls
+        .iter()
+        .flat_map(|call| outcomes.iter().map(move |outcome| (call, *outcome)))
+        .collect();
+    jobs.reverse();
+    let (jobs, came) = (Mutex::new(jobs), Mutex::new(BTreeMap::<Came, usize>::new()));
+    thread::scope(|scope| {
+        for _ in 0..AT_ONCE {
+            scope.spawn(|| {
+                loop {
+                    let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
+                    let Some((call, outcome)) = job else { return };
+                    let this = inject(&seed, call, outcome);
+                    let mut came = came.lock().unwrap_or_else(PoisonError::into_inner);
+                    *came.entry(this).or_default() += 1;
+                }
+            });
+        }
+    });
+    // Every call of the save can be its last; nearly every one can refuse it.
+    let came = came.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let count = |of| came.get(&of).copied().unwrap_or(0);
+    assert!(count(Came::Death) >= calls.len() / 2, "{came:?} of {calls:?}");
+    assert!(count(Came::Refusal) >= calls.len(), "{came:?} of {calls:?}");
+}
+
+/// What the writers were told is written, by name.
+type Acknowledged = Mutex<BTreeMap<String, String>>;
+
+fn write_until(over: &AtomicBool, home: &Home, writer: usize, acknowledged: &Acknowledged) {
+    let mut number = 0;
+    while !over.load(Ordering::SeqCst) {
+        let Ok(mut wire) = Wire::try_connect(&home.socket()) else {
+            thread::yield_now();
+            continue;
+        };
+        loop {
+            number += 1;
+            // A few names, so that the vault stays small and versions come and go.
+            let (name, value) = (format!("crash/{writer}-{}", number % 8), number.to_string());
+            let Ok(outcome) = wire.try_put(&name, value.as_bytes()) else { break };
+            outcome.unwrap_or_else(|refusal| panic!("`{name}`: {refusal:?}"));
+            let mut all = acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(name, value);
+            if over.load(Ordering::SeqCst) {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
+fn two_hundred_kills_under_four_writers_lose_nothing() {
+    let home = Home::new();
+    let mut agent = home.agent();
+    home.wire().init(None);
+    let mut random = Random::new();
+    let (over, acknowledged) = (AtomicBool::new(false), Acknowledged::default());
+    thread::scope(|scope| {
+        for writer in 0..4 {
+            let (over, home, acknowledged) = (&over, &home, &acknowledged);
+            scope.spawn(move || write_until(over, home, writer, acknowledged));
+        }
+        for _ in 0..KILLS {
+            // At a random moment, which is the point.
+            thread::sleep(Duration::from_micros(random.below(40_000) as u64));
+            agent.kill();
+            agent = home.agent();
+        }
+        over.store(true, Ordering::SeqCst);
+    });
+    let mut wire = home.wire();
+    let all = acknowledged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(all.len() >= 8, "the writers wrote: {}", all.len());
+    for (name, value) in all {
+        let found = wire.get(&name).unwrap_or_else(|refusal| panic!("`{name}`: {refusal:?}"));
+        let found: u64 = String::from_utf8_lossy(&found).parse().expect("it is a number");
+        // A later one may have been written and never acknowledged.
+        assert!(found >= value.parse().expect("it is a number"), "`{name}`: {found}, not {value}");
+    }
+    no_temporary_file(&home, "after 200 kills");
+}
+
+/// Writes are refused, reads go on, and nothing is left behind; then it works again.
+fn is_refused_cleanly(home: &Home, errnos: &[i32]) {
+    let mut wire = home.wire();
+    let before = fs::read(home.vault()).expect("it is there");
+    for _ in 0..3 {
+        match wire.try_put("crash/large", &[b'x'; 64 * 1024]).expect("it answers") {
+            Err(Refusal::NotWritten { errno }) => assert!(errnos.contains(&errno), "{errno}"),
+            other => panic!("not refused: {other:?}"),
+        }
+        assert_eq!(wire.get("crash/canary"), Ok(home.canary().as_bytes().to_vec()));
+    }
+    assert!(fs::read(home.vault()).expect("it is there") == before, "the vault is untouched");
+    no_temporary_file(home, "after a refused write");
+}
+
+#[test]
+fn a_file_size_limit_is_refused_cleanly() {
+    let home = Home::new();
+    let mut command = Command::new("sh");
+    home.surround(&mut command);
+    command.args(["-c", "ulimit -f 32; exec \"$0\""]).arg(home.program("keyagentd"));
+    let _agent = home.start(command);
+    home.wire().init(None);
+    home.wire().put("crash/canary", home.canary().as_bytes());
+    is_refused_cleanly(&home, &[nix::libc::EFBIG]);
+    home.wire().put("crash/small", b"small");
+}
+
+#[test]
+fn needs_root_a_full_disk_is_refused_cleanly() {
+    let home = Home::new();
+    let data = home.make_directory("data/keyagent");
+    let disk = Mounted::tmpfs(&data, "size=64k,mode=700");
+    let mut agent = home.agent();
+    home.wire().init(None);
+    home.wire().put("crash/canary", home.canary().as_bytes());
+    is_refused_cleanly(&home, &[nix::libc::ENOSPC]);
+    agent.terminate();
+    let mut agent = home.agent();
+    assert_eq!(home.wire().get("crash/canary"), Ok(home.canary().as_bytes().to_vec()));
+    agent.terminate();
+    drop(disk);
+}
+
+/// Root is stopped by no mode, so the owner is another user here.
+#[test]
+fn needs_root_a_read_only_directory_is_refused_cleanly() {
+    let home = Home::of_uid(4321);
+    let _agent = home.detached_as_user();
+    home.keyagent(["init", "--no-passphrase"]).run().code(0);
+    let set = |name: &str| home.keyagent(["set", name]).stdin(home.canary()).run();
+    set("crash/canary").code(0);
+    let before = fs::read(home.vault()).expect("root can");
+    fs::set_permissions(home.data(), Permissions::from_mode(0o500)).expect("root can");
+    let refused = set("crash/new").code(1);
+    assert_eq!(refused.stdout_text(), "");
+    home.keyagent(["get", "crash/canary"]).run().code(0).prints(home.canary());
+    assert!(fs::read(home.vault()).expect("root can") == before);
+    no_temporary_file(&home, "after a refused write");
+    fs::set_permissions(home.data(), Permissions::from_mode(0o700)).expect("root can");
+    set("crash/new").code(0);
+}
+
+/// A filesystem of its own, until dropped.
+struct Mounted(PathBuf);
+
+impl Mounted {
+    fn tmpfs(on: &Path, options: &str) -> Self {
+        use nix::mount::{MsFlags, mount};
+        let none: Option<&str> = None;
+        mount(none, on, Some("tmpfs"), MsFlags::empty(), Some(options)).expect("root can mount");
+        Self(on.to_owned())
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        let _ = nix::mount::umount2(&self.0, nix::mount::MntFlags::MNT_DETACH);
+    }
+}

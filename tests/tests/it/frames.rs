@@ -1,0 +1,319 @@
+//! Hostile frames: none harms the agent, and each gets the answer that it deserves.
+
+use crate::burden::Burden;
+use crate::samples;
+use keyagent_tests::wire::{refused, secret};
+use keyagent_tests::{Home, Random, Wire, describe, eventually};
+use keyagent_wire::frame::{HEADER_BYTES, Header, REPLY_BYTES_MAX, REQUEST_BYTES_MAX};
+use keyagent_wire::reply::VaultState;
+use keyagent_wire::request::{Channel, Resolve};
+use keyagent_wire::{Limit, Refusal, Reply, Request, codec, frame};
+use std::fs::File;
+use std::io::{ErrorKind, Write};
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
+
+/// A frame of that length, as its first four bytes say it, with a body of zeroes.
+fn of_length(length: u32, body_bytes: usize) -> Vec<u8> {
+    [&length.to_le_bytes()[..], &1u16.to_le_bytes(), &vec![0; body_bytes]].concat()
+}
+
+fn framed(version: u16, body: &[u8]) -> Vec<u8> {
+    let mut bytes = frame::seal(body).to_vec();
+    bytes[4..6].copy_from_slice(&version.to_le_bytes());
+    bytes
+}
+
+fn answer(wire: &mut Wire, bytes: &[u8]) -> Reply {
+    wire.send_bytes(bytes).expect("the agent takes them");
+    wire.try_reply().expect("the agent answers")
+}
+
+#[test]
+fn every_length_edge_has_its_answer() {
+    let (home, agent) = Home::with_vault();
+    let burden = Burden::of(&agent);
+    let max = REQUEST_BYTES_MAX as u32 + 2;
+    let too_large = || Refusal::TooLarge(Limit::Request);
+    for (length, body_bytes, refusal, goes_on) in [
+        (0, 0, Refusal::Malformed, false),
+        (1, 0, Refusal::Malformed, false),
+        (2, 0, Refusal::Malformed, true),
+        (4, 2, Refusal::Malformed, true),
+        (max, REQUEST_BYTES_MAX, Refusal::Malformed, true),
+        (max + 1, 0, too_large(), false),
+        (u32::MAX, 64, too_large(), false),
+    ] {
+        let mut wire = home.wire();
+        let found = refused(answer(&mut wire, &of_length(length, body_bytes)));
+        assert_eq!(found, refusal, "length {length}");
+        if goes_on {
+            wire.status();
+        } else {
+            assert_eq!(wire.rest().expect("it ends"), b"", "length {length} ends the connection");
+        }
+    }
+    burden.is_back(&home, &agent);
+}
+
+#[test]
+fn a_message_cut_at_any_byte_does_nothing() {
+    let (home, agent) = Home::with_vault();
+    home.wire().put("frames/canary", home.canary().as_bytes());
+    let burden = Burden::of(&agent);
+    let before = home.wire().status();
+    for request in samples::requests() {
+        let bytes = Wire::frame(&request);
+        for cut in 0..bytes.len() {
+            let mut wire = home.wire();
+            wire.send_bytes(&bytes[..cut]).expect("the agent takes them");
+            wire.socket().shutdown(Shutdown::Write).expect("the socket is open");
+            let name = samples::request_name(&request);
+            assert_eq!(wire.rest().expect("it ends"), b"", "{name} cut at {cut} has no answer");
+        }
+    }
+    assert_eq!(home.wire().status(), before, "no half of a request has done anything");
+    assert_eq!(home.wire().get("frames/canary"), Ok(home.canary().as_bytes().to_vec()));
+    burden.is_back(&home, &agent);
+}
+
+#[test]
+fn a_message_one_byte_at_a_time_is_the_same_message() {
+    let (home, agent) = Home::with_vault();
+    home.wire().put("sample/KEY", home.canary().as_bytes());
+    let burden = Burden::of(&agent);
+    for request in samples::requests() {
+        // These two end the test, and Init takes a second of scrypt before it refuses.
+        if matches!(request, Request::Stop | Request::Lock | Request::Init(_)) {
+            continue;
+        }
+        let mut at_once = home.wire();
+        let mut slowly = home.wire();
+        for byte in Wire::frame(&request) {
+            slowly.send_bytes(&[byte]).expect("the agent takes a byte");
+        }
+        let slow = describe(&slowly.try_reply().expect("the agent answers"));
+        // What changes something is not done twice.
+        if !matches!(request, Request::Remove { .. } | Request::Move { .. }) {
+            assert_eq!(slow, describe(&at_once.ask(&request)));
+        }
+    }
+    burden.is_back(&home, &agent);
+}
+
+#[test]
+fn what_is_no_request_is_refused_and_the_next_is_answered() {
+    let (home, agent) = Home::with_vault();
+    let burden = Burden::of(&agent);
+    let get = Request::Get { name: secret("sample/KEY"), version: None };
+    let get = codec::encode_request(&get).expect("it is small");
+    let trailing = [&get[..], &[0]].concat();
+    let version = || Refusal::Version { protocol: 1, release: env!("CARGO_PKG_VERSION").into() };
+    let mut wire = home.wire();
+    for (bytes, refusal) in [
+        (framed(1, &trailing), Refusal::Malformed),
+        (framed(1, &[19]), Refusal::UnknownOp),
+        (framed(1, &[250]), Refusal::UnknownOp),
+        (framed(1, &[251, 0xff, 0xff]), Refusal::UnknownOp),
+        (framed(1, &[255]), Refusal::Malformed),
+        (framed(0, &get), version()),
+        (framed(2, &get), version()),
+        (framed(u16::MAX, &[200]), version()),
+    ] {
+        assert_eq!(refused(answer(&mut wire, &bytes)), refusal, "{bytes:?}");
+    }
+    for version in [0, 1, 2, u16::MAX] {
+        let reply = answer(&mut wire, &framed(version, &[0]));
+        assert!(matches!(reply, Reply::Status(_)), "version {version} has its status");
+    }
+    drop(wire);
+    burden.is_back(&home, &agent);
+}
+
+#[test]
+fn a_wrong_number_of_descriptors_is_refused() {
+    let (home, agent) = Home::with_vault();
+    let burden = Burden::of(&agent);
+    let resolve = || {
+        Request::Resolve(Resolve {
+            channel: Channel::Exec,
+            profile: None,
+            only: Vec::new(),
+            extra: Vec::new(),
+        })
+    };
+    let bind = || samples::requests().remove(13);
+    let directory = File::open(home.work()).expect("it is a directory");
+    for (request, counts) in [
+        (resolve(), &[1, 3, 4, 5][..]),
+        (Request::Review, &[0, 1, 3, 253]),
+        (Request::Allow { manifest: [0; 32] }, &[0, 1, 3]),
+        (Request::Deny, &[0, 2, 3]),
+        (bind(), &[1, 3]),
+        (Request::Status, &[3, 253]),
+    ] {
+        for count in counts {
+            let fds: Vec<BorrowedFd<'_>> = vec![directory.as_fd(); *count];
+            let mut wire = home.wire();
+            let refusal = refused(wire.ask_with(&request, &fds));
+            let name = samples::request_name(&request);
+            assert_eq!(refusal, Refusal::Malformed, "{name} with {count} descriptors");
+        }
+    }
+    burden.is_back(&home, &agent);
+}
+
+/// An agent that kept but one of each lot would run out of descriptors.
+#[test]
+fn descriptors_that_nobody_asked_for_are_closed() {
+    let (home, agent) = Home::with_vault();
+    let burden = Burden::of(&agent);
+    let null = File::open("/dev/null").expect("it is there");
+    let status = Wire::frame(&Request::Status);
+    for round in 0..1100 {
+        let count = [1, 2, 4, 253][round % 4];
+        let mut wire = home.wire();
+        // Half of them never become a frame.
+        let bytes = if round % 8 < 4 { &status[..] } else { &status[..3] };
+        wire.send_bytes_with(bytes, &vec![null.as_fd(); count]).expect("the agent takes them");
+        wire.socket().shutdown(Shutdown::Write).expect("the socket is open");
+        wire.rest().expect("it ends");
+    }
+    burden.is_back(&home, &agent);
+}
+
+#[test]
+fn ten_thousand_mutated_frames_harm_nothing() {
+    let (home, agent) = Home::with_vault();
+    home.wire().put("frames/canary", home.canary().as_bytes());
+    let before = home.wire().status();
+    let frames: Vec<_> = samples::requests().iter().map(Wire::frame).collect();
+    let burden = Burden::of(&agent);
+    let mut random = Random::new();
+    let seed = random.seed();
+    let mut sent = 0;
+    while sent < 10_000 {
+        let bytes = mutated(&frames, &mut random);
+        if !is_harmless(&bytes) {
+            continue;
+        }
+        let mut wire = home.wire();
+        // It may hang up before it has read all of them.
+        let _ = wire.send_bytes(&bytes);
+        let _ = wire.socket().shutdown(Shutdown::Write);
+        let said = wire.rest().unwrap_or_else(|e| panic!("KEYAGENT_SEED={seed} {bytes:?}: {e}"));
+        let mut said = said.as_slice();
+        while !said.is_empty() {
+            let (_, body) = frame::read(&mut said, REPLY_BYTES_MAX)
+                .unwrap_or_else(|e| panic!("KEYAGENT_SEED={seed} {bytes:?}: half a reply: {e}"));
+            let reply = codec::decode_reply(&body);
+            assert!(reply.is_ok(), "KEYAGENT_SEED={seed} {bytes:?}: no reply");
+        }
+        sent += 1;
+    }
+    assert_eq!(home.wire().status(), before, "KEYAGENT_SEED={seed}");
+    assert_eq!(home.wire().get("frames/canary"), Ok(home.canary().as_bytes().to_vec()));
+    burden.is_back(&home, &agent);
+}
+
+fn mutated(frames: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
+    let mut bytes = frames[random.below(frames.len())].clone();
+    for _ in 0..=random.below(4) {
+        let at = random.below(bytes.len().max(1)).min(bytes.len());
+        match random.below(6) {
+            0 if !bytes.is_empty() => bytes[at] ^= 1 << random.below(8),
+            1 if !bytes.is_empty() => bytes[at] = [0, 1, 0x7f, 0xff, 251, 252][random.below(6)],
+            2 => bytes.insert(at, random.below(256) as u8),
+            3 if !bytes.is_empty() => drop(bytes.remove(at)),
+            4 => bytes.truncate(at),
+            _ => bytes.extend_from_slice(&frames[random.below(frames.len())]),
+        }
+    }
+    bytes
+}
+
+/// No Stop, Lock, Commit or key derivation: these are obeyed, however they came about.
+fn is_harmless(mut bytes: &[u8]) -> bool {
+    while bytes.len() >= HEADER_BYTES {
+        let (head, rest) = bytes.split_at(HEADER_BYTES);
+        let head = head.try_into().expect("they are six");
+        let Ok(header) = Header::parse(head, REQUEST_BYTES_MAX) else { return true };
+        let Some((body, rest)) = rest.split_at_checked(header.body_bytes) else { return true };
+        let obeyed = |request| {
+            use Request::{Commit, Init, Lock, Stop, Unlock};
+            matches!(request, Stop | Lock | Commit | Init(_) | Unlock(_))
+        };
+        if codec::decode_request(body).is_ok_and(obeyed) {
+            return false;
+        }
+        bytes = rest;
+    }
+    true
+}
+
+#[test]
+fn pipelined_requests_are_answered_in_order() {
+    let (home, agent) = Home::with_vault();
+    let burden = Burden::of(&agent);
+    let mut wire = home.wire();
+    let name = |n: usize| format!("frames/pipelined-{n:02}");
+    let puts: Vec<u8> = (0..31)
+        .flat_map(|n| {
+            let value = format!("{}{n}", home.canary());
+            Wire::frame(&Request::Put(keyagent_tests::wire::put(&name(n), value.as_bytes())))
+        })
+        .chain(Wire::frame(&Request::Commit))
+        .collect();
+    wire.send_bytes(&puts).expect("the agent takes 32 requests");
+    for n in 0..31 {
+        let reply = wire.try_reply().expect("the agent answers");
+        assert!(matches!(reply, Reply::Done), "put {n}: {}", describe(&reply));
+    }
+    let Reply::Committed(written) = wire.try_reply().expect("the agent answers") else {
+        panic!("the 32nd is the commit");
+    };
+    let names: Vec<_> = written.iter().map(|w| w.name.to_string()).collect();
+    assert_eq!(names, (0..31).map(name).collect::<Vec<_>>());
+    let gets: Vec<u8> = (0..32)
+        .flat_map(|n| Wire::frame(&Request::Get { name: secret(&name(n)), version: None }))
+        .collect();
+    wire.send_bytes(&gets).expect("the agent takes 32 requests");
+    for n in 0..31 {
+        let Reply::Value(value) = wire.try_reply().expect("the agent answers") else {
+            panic!("get {n} is answered by its value");
+        };
+        assert_eq!(value.expose(), format!("{}{n}", home.canary()).as_bytes());
+    }
+    let last = refused(wire.try_reply().expect("the agent answers"));
+    assert_eq!(last, Refusal::NoSuchSecret(vec![secret(&name(31))]));
+    drop(wire);
+    burden.is_back(&home, &agent);
+}
+
+#[test]
+fn a_client_that_never_reads_is_hung_up_on() {
+    let (home, agent) = Home::with_vault();
+    home.wire().put("frames/large", &[b'x'; 64 * 1024]);
+    let burden = Burden::of(&agent);
+    let wire = home.wire();
+    let mut socket = wire.socket();
+    socket.set_nonblocking(true).expect("the socket is open");
+    let get = Wire::frame(&Request::Get { name: secret("frames/large"), version: None });
+    let mut answered = 0;
+    eventually("the agent hangs up", || {
+        assert!(matches!(home.wire().status().vault, VaultState::Open { .. }));
+        answered += 1;
+        match socket.write(&get) {
+            Ok(_) => None,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => {
+                let expected = [ErrorKind::BrokenPipe, ErrorKind::ConnectionReset];
+                assert!(expected.contains(&error.kind()), "{error}");
+                Some(())
+            }
+        }
+    });
+    assert!(answered > 1, "good clients were answered meanwhile");
+    drop(wire);
+    burden.is_back(&home, &agent);
+}

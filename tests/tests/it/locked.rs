@@ -1,0 +1,168 @@
+//! A locked agent gives nothing but its status, from the moment that it says so.
+
+use crate::samples;
+use keyagent_tests::wire::{done, put, refused, secret};
+use keyagent_tests::{Home, Wire};
+use keyagent_wire::reply::VaultState;
+use keyagent_wire::request::{Init, Unlock};
+use keyagent_wire::{Refusal, Reply, Request, Value};
+use std::fs::File;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+const PASSPHRASE: &str = "correct horse battery staple";
+/// How long anything but an unlock may take while one is under way. Only a bound.
+const ANSWER_MAX: Duration = Duration::from_secs(1);
+
+fn sealed() -> Home {
+    let home = Home::new();
+    home.agent();
+    home.add_canary(PASSPHRASE.as_bytes());
+    home.wire().init(Some(PASSPHRASE));
+    home.wire().put("locked/canary", home.canary().as_bytes());
+    home
+}
+
+/// Text that no passphrase can be, so that no key is derived and the delay is all there is.
+fn unlock_in_vain(wire: &mut Wire) -> Duration {
+    let passphrase = Some(Value::new(&[0xff]).expect("it is a value"));
+    let start = Instant::now();
+    let unlock = Unlock { passphrase, accept_rollback: false };
+    assert_eq!(refused(wire.ask(&Request::Unlock(unlock))), Refusal::WrongPassphrase);
+    start.elapsed()
+}
+
+#[test]
+fn every_request_but_a_few_is_refused() {
+    let home = sealed();
+    let mut wire = home.wire();
+    done(wire.ask(&Request::Lock));
+    let directory = File::open(home.work()).expect("it is a directory");
+    let manifest = File::open(home.write("keyagent.toml", "[env]\n")).expect("it is a file");
+    let fds: [BorrowedFd<'_>; 2] = [directory.as_fd(), manifest.as_fd()];
+    let mut refused_count = 0;
+    for request in samples::requests() {
+        use Request::{Init, Lock, Status, Stop, Unlock};
+        if matches!(request, Status | Init(_) | Unlock(_) | Lock | Stop) {
+            continue;
+        }
+        let mut locked = false;
+        for count in 0..=2 {
+            let refusal = refused(wire.ask_with(&request, &fds[..count]));
+            let name = samples::request_name(&request);
+            let expected = [Refusal::Locked, Refusal::Malformed];
+            assert!(expected.contains(&refusal), "{name} with {count} descriptors: {refusal:?}");
+            locked |= refusal == Refusal::Locked;
+        }
+        assert!(locked, "with what it takes, {} is locked", samples::request_name(&request));
+        refused_count += 1;
+    }
+    assert_eq!(refused_count, samples::REQUESTS.len() - 5);
+    assert_eq!(wire.status().vault, VaultState::Locked);
+    done(wire.ask(&Request::Lock));
+    let init = Init { passphrase: None, recipients: Vec::new() };
+    assert_eq!(refused(wire.ask(&Request::Init(init))), Refusal::VaultExists);
+    assert_eq!(refused(wire.unlock(None)), Refusal::NeedsPassphrase);
+    assert_eq!(refused(wire.unlock(Some("wrong"))), Refusal::WrongPassphrase);
+    assert_eq!(wire.status().vault, VaultState::Locked);
+    done(wire.unlock(Some(PASSPHRASE)));
+    assert_eq!(wire.get("locked/canary"), Ok(home.canary().as_bytes().to_vec()));
+}
+
+#[test]
+fn what_is_staged_is_forgotten_with_the_rest() {
+    let home = Home::new();
+    home.agent();
+    home.wire().init(None);
+    let mut wire = home.wire();
+    done(wire.ask(&Request::Put(put("locked/staged", b"x"))));
+    done(home.wire().ask(&Request::Lock));
+    assert_eq!(refused(wire.ask(&Request::Commit)), Refusal::Locked);
+    done(home.wire().unlock(None));
+    assert_eq!(refused(wire.ask(&Request::Commit)), Refusal::Malformed);
+    let absent = Refusal::NoSuchSecret(vec![secret("locked/staged")]);
+    assert_eq!(wire.get("locked/staged"), Err(absent));
+}
+
+#[test]
+fn a_restarted_agent_is_locked() {
+    let home = sealed();
+    let mut first = home.wire();
+    done(first.ask(&Request::Stop));
+    assert_eq!(first.rest().expect("it ends"), b"");
+    keyagent_tests::eventually("it is gone", || home.agent_pid().is_none().then_some(()));
+    let _agent = home.agent();
+    assert_eq!(home.wire().get("locked/canary"), Err(Refusal::Locked));
+}
+
+#[test]
+fn nothing_leaves_after_the_lock_is_acknowledged() {
+    let (home, _agent) = Home::with_vault();
+    let mut locker = home.wire();
+    locker.put("locked/canary", home.canary().as_bytes());
+    let get = Wire::frame(&Request::Get { name: secret("locked/canary"), version: None });
+    let mut readers: Vec<_> = (0..3).map(|_| home.wire()).collect();
+    let (mut values, mut refusals) = (0, 0);
+    for round in 0..1_000 {
+        // One before, which may still be answered by the value, and one after. Every other
+        // round the lock does not wait for the first ones to be sent.
+        let mut send = || {
+            readers.iter_mut().for_each(|r| r.send_bytes(&get).expect("the agent listens"));
+        };
+        if round % 2 == 0 {
+            send();
+            done(locker.ask(&Request::Lock));
+        } else {
+            thread::scope(|scope| {
+                scope.spawn(send);
+                done(locker.ask(&Request::Lock));
+            });
+        }
+        for reader in &mut readers {
+            reader.send_bytes(&get).expect("the agent listens");
+            match reader.try_reply().expect("the agent answers") {
+                Reply::Value(_) => values += 1,
+                other => {
+                    assert_eq!(refused(other), Refusal::Locked, "round {round}");
+                    refusals += 1;
+                }
+            }
+            let after = refused(reader.try_reply().expect("the agent answers"));
+            assert_eq!(after, Refusal::Locked, "round {round}: a value left a locked agent");
+        }
+        done(locker.unlock(None));
+    }
+    assert!(values > 0 && refusals > 0, "it was a race: {values} values, {refusals} refusals");
+}
+
+#[test]
+fn a_wrong_passphrase_waits_longer_each_time_and_alone() {
+    let home = sealed();
+    done(home.wire().ask(&Request::Lock));
+    thread::scope(|scope| {
+        let guesser = scope.spawn(|| {
+            let mut wire = home.wire();
+            (0..6).map(|_| unlock_in_vain(&mut wire)).collect::<Vec<_>>()
+        });
+        let mut answered = 0;
+        while !guesser.is_finished() {
+            let start = Instant::now();
+            assert_eq!(home.wire().get("locked/canary"), Err(Refusal::Locked));
+            assert!(start.elapsed() < ANSWER_MAX, "{:?}", start.elapsed());
+            answered += 1;
+        }
+        assert!(answered > 6, "others are answered meanwhile");
+        let waits = guesser.join().expect("the guesser does not panic");
+        for (n, wait) in waits.iter().enumerate() {
+            let least = Duration::from_millis(100 * (n as u64 + 1));
+            assert!(*wait >= least, "guess {n} waited {wait:?}, less than {least:?}");
+        }
+    });
+    // The right one waits for no delay of another's.
+    let mut guesser = home.wire();
+    let guess = Unlock { passphrase: Value::new(&[0xff]).ok(), accept_rollback: false };
+    guesser.send(&Request::Unlock(guess)).expect("the agent listens");
+    done(home.wire().unlock(Some(PASSPHRASE)));
+    assert_eq!(home.wire().get("locked/canary"), Ok(home.canary().as_bytes().to_vec()));
+}

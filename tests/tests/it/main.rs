@@ -1,0 +1,35 @@
+//! Black-box tests with real processes. One module for each property, named for it.
+//!
+//! A test that needs a tool has `needs_TOOL_` in its name, so that `tests/run.sh` can leave
+//! it out, by name, where the tool is not.
+
+mod burden;
+mod cli;
+mod crash;
+mod crowd;
+mod deps;
+mod direnv;
+mod exec;
+mod export_shells;
+mod frames;
+mod given;
+mod golden;
+mod grants;
+mod import;
+mod import_bash;
+mod import_dotenv;
+mod import_faults;
+mod inspection;
+mod kit;
+mod leaks;
+mod locked;
+mod names;
+mod one_agent;
+mod peer_uid;
+mod prompts;
+mod release;
+mod samples;
+mod stock_age;
+mod tidy;
+mod vault_file;
+mod writers;

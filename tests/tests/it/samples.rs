@@ -1,0 +1,266 @@
+//! One message of every kind: what the golden frames pin, and what the hostile ones mangle.
+
+use keyagent_tests::wire::{put, secret, value};
+use keyagent_wire::reply::{
+    Fact, Outcome, Review, Reviewed, Status, VaultState, VersionFact, VersionState, Written,
+};
+use keyagent_wire::request::{Bind, Binding, Channel, Clash, Init, Part, Put, Resolve, Unlock};
+use keyagent_wire::{
+    EnvName, Limit, ManifestFault, NameError, Note, ProfileName, Refusal, Reply, Request, Unsafe,
+    VaultFault, VaultFile,
+};
+
+/// Names the variants of an enum, all of them: one that is missing here does not compile.
+macro_rules! variants {
+    ($name_of:ident, $all:ident, $type:ident: $($variant:ident)*) => {
+        /// The name of its variant.
+        pub fn $name_of(of: &$type) -> &'static str {
+            match of { $($type::$variant { .. } => stringify!($variant),)* }
+        }
+        /// The names of all variants.
+        pub const $all: &[&str] = &[$(stringify!($variant)),*];
+    };
+}
+
+variants!(request_name, REQUESTS, Request: Status Resolve Get Put PutOriginal Commit List Show
+    Remove Move Review Allow Deny Bind Original Init Unlock Lock Stop);
+variants!(reply_name, REPLIES, Reply: Refused Done Status Env Value Committed Page Fact Review
+    Manifest Original);
+variants!(refusal_name, REFUSALS, Refusal: Version UnknownOp Malformed TooLarge Busy Locked NoVault
+    VaultExists NeedsPassphrase WrongPassphrase BadRecipient Vault NotWritten Conflict NoSuchSecret
+    NoSuchVersion Exists Unbound NoSuchProfile NotAllowed Changed ExecOnly Unsafe Manifest
+    NoOriginal);
+variants!(vault_fault_name, VAULT_FAULTS, VaultFault: Missing Unreadable NotRegular Owner Mode
+    TooLarge HeaderTooLarge TooMuchWork NotAge Corrupt NotForUs Forged Malformed NewerFormat
+    Rollback);
+variants!(unsafe_name, UNSAFES, Unsafe: NotRegular Owner Writable DirectoryOwner DirectoryWritable
+    NoPath);
+variants!(manifest_fault_name, MANIFEST_FAULTS, ManifestFault: Syntax NotUtf8 TooLarge TooManyNames
+    Character UnknownKey Duplicate WrongType Variable Secret Profile);
+variants!(limit_name, LIMITS, Limit: Request Reply Names Staged Vault);
+
+/// Every request. Those with names ask for secrets that no test has.
+pub fn requests() -> Vec<Request> {
+    let path = b"/home/sample/.envrc".to_vec();
+    vec![
+        Request::Status,
+        Request::Resolve(Resolve {
+            channel: Channel::Export,
+            profile: Some(profile("prod")),
+            only: vec![var("A_KEY")],
+            extra: vec![binding()],
+        }),
+        Request::Get { name: secret("sample/KEY"), version: Some(300) },
+        Request::Put(Put {
+            clash: Clash::Rename,
+            exec_only: Some(true),
+            note: Note::new("for é"),
+            ..put("sample/KEY", b"sample value \xff")
+        }),
+        Request::PutOriginal(Part {
+            path: path.clone(),
+            part: 0,
+            parts: 2,
+            after: [7; 32],
+            bytes: value("export A=1\n"),
+        }),
+        Request::Commit,
+        Request::List { after: Some(secret("sample/KEY")) },
+        Request::Show { name: secret("sample/KEY") },
+        Request::Remove { names: vec![secret("sample/KEY"), secret("sample/OTHER")] },
+        Request::Move { old: secret("sample/KEY"), new: secret("sample/OTHER") },
+        Request::Review,
+        Request::Allow { manifest: [9; 32] },
+        Request::Deny,
+        Request::Bind(Bind { project: profile("sample"), bindings: vec![binding()] }),
+        Request::Original { path, part: 1 },
+        Request::Init(Init {
+            passphrase: Some(value("sample passphrase")),
+            recipients: vec!["age1sample".into()],
+        }),
+        Request::Unlock(Unlock {
+            passphrase: Some(value("sample passphrase")),
+            accept_rollback: true,
+        }),
+        Request::Lock,
+        Request::Stop,
+    ]
+}
+
+/// Every reply but the refusals.
+pub fn replies() -> Vec<Reply> {
+    let fact = || Fact {
+        name: secret("sample/KEY"),
+        versions: vec![
+            VersionFact { number: 1, created: 1, state: VersionState::Grace },
+            VersionFact { number: 2, created: 1_700_000_000, state: VersionState::Active },
+        ],
+        exec_only: true,
+        note: Note::new("a note"),
+    };
+    vec![
+        Reply::Done,
+        Reply::Status(status(VaultState::Open { secrets: 3, generation: 70_000 })),
+        Reply::Env(vec![(var("A_KEY"), value("sample value")), (var("B"), value(""))]),
+        Reply::Value(value("sample value")),
+        Reply::Committed(vec![
+            Written { name: secret("sample/KEY"), outcome: Outcome::Created },
+            Written { name: secret("sample/KEY"), outcome: Outcome::Updated(2) },
+            Written { name: secret("sample/KEY"), outcome: Outcome::Same },
+        ]),
+        Reply::Page { secrets: vec![fact()], more: true },
+        Reply::Fact(fact()),
+        Reply::Review(review()),
+        Reply::Manifest("[env]\nA_KEY = \"sample/KEY\"\n".into()),
+        Reply::Original { parts: 2, after: [7; 32], bytes: value("export A=1\n") },
+    ]
+}
+
+/// Every refusal, and every fact inside one.
+pub fn refusals() -> Vec<Refusal> {
+    let names = || vec![secret("sample/KEY"), secret("sample/OTHER")];
+    let mut refusals = vec![
+        Refusal::Version { protocol: 2, release: "0.1.0".into() },
+        Refusal::UnknownOp,
+        Refusal::Malformed,
+        Refusal::Busy,
+        Refusal::Locked,
+        Refusal::NoVault,
+        Refusal::VaultExists,
+        Refusal::NeedsPassphrase,
+        Refusal::WrongPassphrase,
+        Refusal::BadRecipient,
+        Refusal::NotWritten { errno: 28 },
+        Refusal::Conflict,
+        Refusal::NoSuchSecret(names()),
+        Refusal::NoSuchVersion(300),
+        Refusal::Exists(secret("sample/KEY")),
+        Refusal::Unbound(var("A_KEY")),
+        Refusal::NoSuchProfile(profile("prod")),
+        Refusal::NotAllowed,
+        Refusal::Changed,
+        Refusal::ExecOnly(names()),
+        Refusal::NoOriginal,
+    ];
+    refusals.extend(limits().into_iter().map(Refusal::TooLarge));
+    refusals.extend(vault_faults().into_iter().map(vault_refusal));
+    refusals.extend(unsafes().into_iter().map(Refusal::Unsafe));
+    let manifest = |fault| Refusal::Manifest { line: 3, column: 300, fault };
+    refusals.extend(manifest_faults().into_iter().map(manifest));
+    refusals
+}
+
+pub fn limits() -> Vec<Limit> {
+    vec![Limit::Request, Limit::Reply, Limit::Names, Limit::Staged, Limit::Vault]
+}
+
+pub fn unsafes() -> Vec<Unsafe> {
+    vec![
+        Unsafe::NotRegular,
+        Unsafe::Owner,
+        Unsafe::Writable,
+        Unsafe::DirectoryOwner,
+        Unsafe::DirectoryWritable,
+        Unsafe::NoPath,
+    ]
+}
+
+pub fn vault_faults() -> Vec<VaultFault> {
+    vec![
+        VaultFault::Missing,
+        VaultFault::Unreadable(13),
+        VaultFault::NotRegular,
+        VaultFault::Owner,
+        VaultFault::Mode,
+        VaultFault::TooLarge,
+        VaultFault::HeaderTooLarge,
+        VaultFault::TooMuchWork,
+        VaultFault::NotAge,
+        VaultFault::Corrupt,
+        VaultFault::NotForUs,
+        VaultFault::Forged,
+        VaultFault::Malformed,
+        VaultFault::NewerFormat(2),
+        VaultFault::Rollback { found: 3, seen: 70_000 },
+    ]
+}
+
+pub fn manifest_faults() -> Vec<ManifestFault> {
+    vec![
+        ManifestFault::Syntax,
+        ManifestFault::NotUtf8,
+        ManifestFault::TooLarge,
+        ManifestFault::TooManyNames,
+        ManifestFault::Character,
+        ManifestFault::UnknownKey,
+        ManifestFault::Duplicate,
+        ManifestFault::WrongType,
+        ManifestFault::Variable(NameError::Reserved),
+        ManifestFault::Secret(NameError::TooLong),
+        ManifestFault::Profile(NameError::Character),
+    ]
+}
+
+/// The file differs with the fault, so that all of them are pinned.
+fn vault_refusal(fault: VaultFault) -> Refusal {
+    let (file, backup) = match fault {
+        VaultFault::Missing => (VaultFile::Identity, None),
+        VaultFault::Rollback { .. } => (VaultFile::State, Some(1)),
+        _ => (VaultFile::Vault, Some(5)),
+    };
+    Refusal::Vault { file, fault, backup }
+}
+
+fn status(vault: VaultState) -> Status {
+    Status {
+        release: "0.1.0".into(),
+        protocol: 1,
+        pid: 4_000_000,
+        vault,
+        vault_path: b"/home/sample/vault.age".to_vec(),
+        log_path: b"/home/sample/agent.log".to_vec(),
+        stale: Some(Refusal::Conflict),
+    }
+}
+
+/// The statuses that the one in [`replies`] leaves out.
+pub fn statuses() -> Vec<Reply> {
+    let states = [
+        VaultState::Missing,
+        VaultState::Locked,
+        VaultState::Unusable(vault_refusal(VaultFault::Corrupt)),
+    ];
+    states.into_iter().map(|state| Reply::Status(status(state))).collect()
+}
+
+fn review() -> Review {
+    Review {
+        project: Some(profile("sample")),
+        directory: b"/home/sample/project".to_vec(),
+        manifest: [9; 32],
+        allowed: false,
+        known: true,
+        bindings: vec![Reviewed {
+            profile: Some(profile("prod")),
+            var: var("A_KEY"),
+            secret: secret("sample/KEY"),
+            optional: true,
+            present: true,
+            new: true,
+            shared_with: vec![b"/home/sample/other".to_vec()],
+        }],
+        gone: vec![secret("sample/OTHER")],
+    }
+}
+
+fn binding() -> Binding {
+    Binding { var: var("B_KEY"), secret: secret("sample/KEY") }
+}
+
+pub fn var(name: &str) -> EnvName {
+    EnvName::new(name).unwrap_or_else(|error| panic!("`{name}` is no variable: {error}"))
+}
+
+pub fn profile(name: &str) -> ProfileName {
+    ProfileName::new(name).unwrap_or_else(|error| panic!("`{name}` is no profile: {error}"))
+}
