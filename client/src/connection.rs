@@ -62,18 +62,13 @@ impl Connection {
     pub(crate) fn open() -> Result<Option<Self>, Failure> {
         let place = place()?;
         let fail = |why: &str| Failure::new(Kind::NoAgent, cannot_connect(&place, why));
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let directory = match openat(AT_FDCWD, &place.directory, flags, Mode::empty()) {
-            Ok(directory) => directory,
+        let address = match Address::of(&place) {
+            Ok(address) => address,
             Err(Errno::ENOENT) => return Ok(None),
             Err(e) => return Err(fail(&cause(&e.into()))),
         };
-        // Through the descriptor a path of any length fits, and no directory above can move.
-        let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string());
-        let address =
-            UnixAddr::new(&path.join(&place.name)).map_err(|e| fail(&cause(&e.into())))?;
         let socket = patient_socket().map_err(|e| fail(&cause(&e.into())))?;
-        match connect(socket.as_raw_fd(), &address) {
+        match connect(socket.as_raw_fd(), &address.address) {
             Ok(()) => Self::of_our_own(socket).map_err(|why| fail(&why)).map(Some),
             Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(None),
             Err(Errno::EAGAIN) => Err(fail("it does not answer")),
@@ -150,6 +145,28 @@ impl Connection {
             Err(_) => Err(Failure::failed("cannot read the agent's reply: it makes no sense")
                 .hint("`keyagent --version` and `keyagent status` should name one release")),
         }
+    }
+}
+
+/// The socket's address. A path that does not fit into one goes through a descriptor of its
+/// directory, which stays open until it was used; /proc costs more than a short path.
+/// Whoever may move a directory on the way gains nothing: who listens is asked afterwards.
+struct Address {
+    address: UnixAddr,
+    _directory: Option<OwnedFd>,
+}
+
+impl Address {
+    fn of(place: &Place) -> nix::Result<Self> {
+        match UnixAddr::new(&place.path()) {
+            Err(Errno::ENAMETOOLONG) => {}
+            address => return Ok(Self { address: address?, _directory: None }),
+        }
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let directory = openat(AT_FDCWD, &place.directory, flags, Mode::empty())?;
+        let path = Path::new("/proc/self/fd").join(directory.as_raw_fd().to_string());
+        let address = UnixAddr::new(&path.join(&place.name))?;
+        Ok(Self { address, _directory: Some(directory) })
     }
 }
 
