@@ -78,28 +78,34 @@ pub fn lock(path: &Path) -> io::Result<File> {
 
 /// Puts bytes at a path: the old file or the new one, whatever happens. `verify` sees the
 /// bytes as they were read back, and can still say no; with `backups` the old file stays as
-/// `NAME.1`. On any error nothing of ours is left.
+/// `NAME.1`, and is put back if the new one may not outlive a crash. On any error nothing of
+/// ours is left.
 pub fn replace(
     path: &Path,
     bytes: &[u8],
     backups: u8,
     verify: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
-    let temp = temp_path(path);
-    let done = write_temp(&temp, bytes, verify)
-        .and_then(|()| if backups > 0 { keep_backup(path, backups) } else { Ok(()) })
-        .and_then(|()| fs::rename(&temp, path));
-    if done.is_err() {
+    let (temp, directory) = (temp_path(path), open_directory(path)?);
+    let kept = write_temp(&temp, bytes, verify)
+        .and_then(|()| if backups > 0 { keep_backup(path, backups) } else { Ok(false) })
+        .and_then(|kept| fs::rename(&temp, path).map(|()| kept));
+    if kept.is_err() {
         let _ = fs::remove_file(&temp);
     }
-    done.and_then(|()| sync_directory(path))
+    let kept = kept?;
+    let synced = directory.sync_all();
+    if synced.is_err() && kept {
+        let _ = fs::rename(backup_path(path, 1), path);
+    }
+    synced
 }
 
 /// Adds bytes as the first backup.
 pub fn add_backup(path: &Path, backups: u8, bytes: &[u8]) -> io::Result<()> {
     shift_backups(path, backups)?;
     write_new(&backup_path(path, 1), bytes)?;
-    sync_directory(path)
+    open_directory(path)?.sync_all()
 }
 
 /// Takes away what a write that was cut off has left.
@@ -130,15 +136,16 @@ fn write_temp(temp: &Path, bytes: &[u8], verify: impl Fn(&[u8]) -> bool) -> io::
     if back == bytes && verify(&back) { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
 }
 
-/// Keeps the old file as the first backup. `path` itself is never without a file.
-fn keep_backup(path: &Path, backups: u8) -> io::Result<()> {
+/// Keeps the old file, if there is one, as the first backup. `path` itself is never without
+/// a file.
+fn keep_backup(path: &Path, backups: u8) -> io::Result<bool> {
     if !path.try_exists()? {
-        return Ok(());
+        return Ok(false);
     }
     shift_backups(path, backups)?;
     let first = backup_path(path, 1);
     // Some filesystems have no hard links.
-    fs::hard_link(path, &first).or_else(|_| write_new(&first, &fs::read(path)?))
+    fs::hard_link(path, &first).or_else(|_| write_new(&first, &fs::read(path)?)).map(|()| true)
 }
 
 fn shift_backups(path: &Path, backups: u8) -> io::Result<()> {
@@ -160,6 +167,6 @@ fn ignore_missing(result: io::Result<()>) -> io::Result<()> {
     }
 }
 
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(path.parent().unwrap_or(Path::new("/")))?.sync_all()
+fn open_directory(path: &Path) -> io::Result<File> {
+    File::open(path.parent().unwrap_or(Path::new("/")))
 }
