@@ -37,6 +37,12 @@ impl Agent {
         let _ = kill(Pid::from_raw(self.pid as i32), signal);
     }
 
+    /// Halts it until what comes back is dropped: it answers nobody, and what is sent to it
+    /// meanwhile is there before it looks again.
+    pub fn halt(&self) -> Halted {
+        Halted::new(self.pid)
+    }
+
     /// Kills it with no chance to tidy up, and waits until it is gone.
     pub fn kill(&mut self) {
         self.signal(Signal::SIGKILL);
@@ -62,5 +68,23 @@ impl Agent {
     pub fn answers(&self, home: &Home) {
         let pid = home.wire().status().pid;
         assert_eq!(pid, self.pid, "the agent that answers is this one");
+    }
+}
+
+/// An agent that is halted, until this is dropped.
+pub struct Halted(Pid);
+
+impl Halted {
+    pub(crate) fn new(pid: u32) -> Self {
+        let halted = Self(Pid::from_raw(pid as i32));
+        kill(halted.0, Signal::SIGSTOP).expect("it is there");
+        crate::eventually("the agent is halted", || process::is_halted(pid).then_some(()));
+        halted
+    }
+}
+
+impl Drop for Halted {
+    fn drop(&mut self) {
+        let _ = kill(self.0, Signal::SIGCONT);
     }
 }

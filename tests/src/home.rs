@@ -3,7 +3,7 @@
 //! When it is dropped, everything that ran in it is killed, all of it is searched for
 //! values that leaked, and all of it is removed.
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Halted};
 use crate::invocation::Invocation;
 use crate::leak::Needles;
 use crate::wire::Wire;
@@ -35,8 +35,18 @@ struct Kept {
     stderr: Vec<(String, Vec<u8>)>,
     may_hold: Vec<PathBuf>,
     found: Vec<String>,
-    pids: Vec<u32>,
+    processes: Vec<Started>,
 }
+
+/// Copies a program by a process of its own. What we had open to write could not be run as
+/// long as a child that another thread is about to start has it open, too.
+pub fn copy_program(from: &Path, to: &Path) {
+    let copied = Command::new("cp").arg("--").args([from, to]).status();
+    assert!(copied.expect("there is a cp").success(), "a program can be copied");
+}
+
+/// A process that was seen to run: its number, and when it started.
+type Started = (u32, u64);
 
 /// The path of one of our programs: in `KEYAGENT_DIST`, or where cargo has built it.
 pub fn binary(name: &str) -> PathBuf {
@@ -64,7 +74,7 @@ impl Home {
         let mut home = Self::make(uid);
         let programs = home.make_directory("programs");
         for name in ["keyagent", "keyagentd"] {
-            fs::copy(binary(name), programs.join(name)).expect("the programs can be copied");
+            copy_program(&binary(name), &programs.join(name));
         }
         // Large, and none of them holds a value.
         home.may_hold(&programs);
@@ -230,7 +240,7 @@ impl Home {
             .stderr(said)
             .spawn()
             .expect("keyagentd can be run");
-        self.kept().pids.push(child.id());
+        self.keep_process(child.id());
         let pid = eventually("the agent answers or ends", || {
             if child.try_wait().expect("it is our child").is_some() {
                 return Some(None);
@@ -239,7 +249,7 @@ impl Home {
                 Wire::try_connect(&self.socket()).ok().and_then(|mut wire| wire_pid(&mut wire));
             pid.map(Some)
         })?;
-        self.kept().pids.push(pid);
+        self.keep_process(pid);
         Some(Agent::new(pid, Some(child)))
     }
 
@@ -249,7 +259,7 @@ impl Home {
         let pid = eventually("the agent answers", || {
             Wire::try_connect(&self.socket()).ok().and_then(|mut wire| wire_pid(&mut wire))
         });
-        self.kept().pids.push(pid);
+        self.keep_process(pid);
         (word, Agent::new(pid, None))
     }
 
@@ -276,7 +286,7 @@ impl Home {
     pub fn detached_as_user(&self) -> Agent {
         assert_eq!(self.detach_word(), "ready\n");
         let pid = self.agent_pid().expect("an agent that is ready holds its lock");
-        self.kept().pids.push(pid);
+        self.keep_process(pid);
         Agent::new(pid, None)
     }
 
@@ -293,6 +303,11 @@ impl Home {
     /// The process of whoever is this home's agent.
     pub fn agent_pid(&self) -> Option<u32> {
         process::lock_holder(&self.socket().with_extension("sock.lock"))
+    }
+
+    /// Halts whoever is this home's agent, until what comes back is dropped.
+    pub fn halt_agent(&self) -> Halted {
+        Halted::new(eventually("an agent holds the lock", || self.agent_pid()))
     }
 
     /// A new connection to the agent.
@@ -324,6 +339,13 @@ impl Home {
         self.kept().found.extend(found);
     }
 
+    /// What runs here is killed at the end. What is gone by then may have left its number to
+    /// another test's agent, which is none of ours.
+    fn keep_process(&self, pid: u32) {
+        let started = process::started(pid).map(|started| (pid, started));
+        self.kept().processes.extend(started);
+    }
+
     fn said_file(&self) -> File {
         let path = self.root.join("agents.said");
         File::options().create(true).append(true).open(path).expect("a file of ours")
@@ -335,7 +357,9 @@ impl Home {
 
     /// Kills every agent that ran here, started by whomever.
     fn end(&self) {
-        let mut pids = self.kept().pids.clone();
+        let kept = self.kept().processes.clone();
+        let still = kept.into_iter().filter(|(pid, when)| process::started(*pid) == Some(*when));
+        let mut pids: Vec<u32> = still.map(|(pid, _)| pid).collect();
         // What a client has started holds the lock of its socket; where root looks, it is
         // also known by its environment, wherever its socket is.
         pids.extend(self.agent_pid());

@@ -13,8 +13,8 @@ mod random;
 mod terminal;
 pub mod wire;
 
-pub use agent::Agent;
-pub use home::{Home, binary};
+pub use agent::{Agent, Halted};
+pub use home::{Home, binary, copy_program};
 pub use invocation::{Invocation, Output};
 pub use random::{Random, unique};
 pub use terminal::Terminal;
@@ -22,8 +22,9 @@ pub use wire::{Wire, describe};
 
 use std::time::{Duration, Instant};
 
-/// How long anything may take before a test gives up on it.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+/// How long anything may take before a test gives up on it: only what hangs takes as long,
+/// however slow and busy the machine is.
+pub const PATIENCE: Duration = Duration::from_secs(180);
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 

@@ -5,7 +5,8 @@
 //! timer; whoever is late has its socket shut down, and its task sees the end of the stream.
 
 use keyagent_wire::frame::CONNECTIONS_MAX;
-use nix::sys::socket::{Shutdown, shutdown};
+use nix::errno::Errno;
+use nix::sys::socket::{MsgFlags, Shutdown, recv, shutdown};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::os::fd::AsRawFd;
@@ -43,14 +44,18 @@ struct Entry {
 
 impl Roster {
     /// Makes room for one more: the connection that has kept us waiting longest goes. False
-    /// if all are at work, or came a moment ago.
+    /// if all are at work, came a moment ago, or have sent what we have not looked at: when we
+    /// are late ourselves, nobody pays for it.
     pub fn make_room(&self) -> bool {
         let mut entries = self.entries.borrow_mut();
         if entries.len() < CONNECTIONS_MAX {
             return true;
         }
         let waiting = entries.iter().filter(|(_, e)| e.displaceable && e.since.elapsed() > GRACE);
-        let Some(number) = waiting.min_by_key(|(_, e)| e.since).map(|(n, _)| *n) else {
+        let mut waiting: Vec<_> = waiting.collect();
+        waiting.sort_by_key(|(_, e)| e.since);
+        let Some(number) = waiting.iter().find(|(_, e)| e.keeps_us_waiting()).map(|(n, _)| **n)
+        else {
             return false;
         };
         if let Some(entry) = entries.remove(&number) {
@@ -89,6 +94,13 @@ impl Roster {
 }
 
 impl Entry {
+    /// Whoever does not read its replies does, whatever it has sent.
+    fn keeps_us_waiting(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        self.unread_bytes > 0
+            || recv(self.socket.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
+    }
+
     fn shut(&self) {
         // It may be gone already, which is what we want.
         let _ = shutdown(self.socket.as_raw_fd(), Shutdown::Both);
