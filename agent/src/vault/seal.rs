@@ -203,7 +203,6 @@ fn unwrap(file: &[u8], identity: &dyn age::Identity) -> Result<Zeroizing<Vec<u8>
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::{Duration, Instant};
 
     #[test]
     fn only_the_recipients_unseal() {
@@ -236,9 +235,8 @@ mod tests {
         let mut file = MAGIC.to_vec();
         file.extend(b"-> X25519 ".iter().chain(&[b'A'; 1 << 20]));
         file.extend(b"\n--- ");
-        let start = Instant::now();
+        // The crate would take a minute, and find another fault.
         assert_eq!(unseal(&file, &identity).err(), Some(VaultFault::HeaderTooLarge));
-        assert!(start.elapsed() < Duration::from_secs(1), "the crate would take a minute");
     }
 
     #[test]

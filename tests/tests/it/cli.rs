@@ -2,7 +2,7 @@
 //! exit code says which kind of why.
 
 use crate::given;
-use keyagent_tests::{Home, Output, Random, Terminal, binary, eventually};
+use keyagent_tests::{Home, Output, Random, Terminal, binary, copy_program, eventually};
 use std::fs::{self, File};
 use std::path::Path;
 
@@ -193,7 +193,7 @@ fn no_agent_beside_the_client_is_5() {
     let home = Home::new();
     let alone = home.make_directory("alone").join("keyagent");
     home.may_hold(&alone);
-    fs::copy(binary("keyagent"), &alone).expect("it can be copied");
+    copy_program(&binary("keyagent"), &alone);
     // One on PATH is not ours, whatever it is called.
     home.command(&alone).arg("list").run().fails(5).complains("alone/keyagentd`: no such file");
     assert_eq!(home.agent_pid(), None);

@@ -6,7 +6,6 @@ use keyagent_tests::{Agent, Home, Output};
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
 
 const ENVRC: &str = "export BEFORE=1\nuse keyagent\nexport AFTER=2\n";
 /// What is shown of the environment.
@@ -142,11 +141,10 @@ fn needs_direnv_an_override_is_named_once() {
     assert!(!output.stderr_text().contains("was set already"), "{}", output.report());
 }
 
-/// A held pipe would keep direnv, and the prompt with it, for ever.
+/// A held pipe would keep direnv, and the prompt with it, for ever: no run would end.
 #[test]
 fn needs_direnv_the_agent_that_it_starts_holds_nothing() {
     let (home, mut agent) = project(ENVRC);
-    let begun = Instant::now();
     for script in [
         "direnv export bash 2>&1 | cat",
         "direnv export bash </dev/null 2>&1 | cat",
@@ -161,7 +159,6 @@ fn needs_direnv_the_agent_that_it_starts_holds_nothing() {
         let output = home.command("bash").args(["-c", script]).run();
         assert!(output.stdout_text().contains("A_KEY"), "{}", output.report());
     }
-    assert!(begun.elapsed() < Duration::from_secs(60));
     let pid = home.agent_pid().expect("direnv has started it");
     let mut named: Vec<_> = fs::read_dir(format!("/proc/{pid}/fd"))
         .expect("it is ours")

@@ -2,7 +2,7 @@
 //! environment and nothing else changed.
 
 use crate::given::{self, env_of};
-use keyagent_tests::{Home, Random, eventually};
+use keyagent_tests::{Home, Random};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io::Write;
@@ -85,11 +85,9 @@ fn it_becomes_the_command() {
     let mut line = exec(&home, &["sh", "-c", "echo $$; exec cat"]);
     let mut child =
         line.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it can be run");
-    let stat = format!("/proc/{}/comm", child.id());
-    eventually("the client is gone", || (fs::read(&stat).ok()?.starts_with(b"cat")).then_some(()));
+    let environ = given::environ_of(child.id(), b"cat");
     // While it runs, no command line has a value; its own environment has.
     home.search_command_lines();
-    let environ = fs::read(format!("/proc/{}/environ", child.id())).expect("it is ours");
     let expected = env_of(&environ).remove(&b"A_KEY"[..]);
     assert_eq!(expected.as_deref(), Some(home.canary().as_bytes()));
     let mut stdin = child.stdin.take().expect("it is piped");

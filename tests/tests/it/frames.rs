@@ -87,7 +87,6 @@ fn a_message_one_byte_at_a_time_is_the_same_message() {
         if matches!(request, Request::Stop | Request::Lock | Request::Init(_)) {
             continue;
         }
-        let mut at_once = home.wire();
         let mut slowly = home.wire();
         for byte in Wire::frame(&request) {
             slowly.send_bytes(&[byte]).expect("the agent takes a byte");
@@ -95,7 +94,7 @@ fn a_message_one_byte_at_a_time_is_the_same_message() {
         let slow = describe(&slowly.try_reply().expect("the agent answers"));
         // What changes something is not done twice.
         if !matches!(request, Request::Remove { .. } | Request::Move { .. }) {
-            assert_eq!(slow, describe(&at_once.ask(&request)));
+            assert_eq!(slow, describe(&home.wire().ask(&request)));
         }
     }
     burden.is_back(&home, &agent);

@@ -1,6 +1,6 @@
 //! What the suites of the command line start from.
 
-use keyagent_tests::{Agent, Home};
+use keyagent_tests::{Agent, Home, eventually};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -46,6 +46,16 @@ pub fn env_of(printed: &[u8]) -> BTreeMap<Vec<u8>, Vec<u8>> {
     });
     // Shells set it to the last word that they read.
     pairs.filter(|(name, _)| name != b"_").collect()
+}
+
+/// The environment of a process, once it runs that program. Its new name can be seen a moment
+/// before its new environment.
+pub fn environ_of(pid: u32, program: &[u8]) -> Vec<u8> {
+    let read = |what: &str| fs::read(format!("/proc/{pid}/{what}")).ok();
+    eventually("the program runs, and has its environment", || {
+        let runs = read("comm")?.starts_with(program);
+        read("environ").filter(|environ| runs && !environ.is_empty())
+    })
 }
 
 /// Every file under a directory: its mode, when it was written, and what is in it.

@@ -1,10 +1,10 @@
 //! Another process of the same user cannot look into the agent, and a crash leaves no core.
 
-use keyagent_tests::Home;
+use keyagent_tests::{Home, copy_program};
 use nix::sys::signal::Signal;
 use std::fs;
 use std::os::unix::process::ExitStatusExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 /// A user that need not exist; root may look at everything, so the test is another's.
@@ -12,7 +12,7 @@ const OWNER: u32 = 4321;
 
 fn probe(home: &Home) -> PathBuf {
     let probe = home.root().join("programs/probe");
-    fs::copy(env!("CARGO_BIN_EXE_probe"), &probe).expect("it can be copied");
+    copy_program(Path::new(env!("CARGO_BIN_EXE_probe")), &probe);
     home.give(&probe);
     probe
 }

@@ -150,10 +150,7 @@ fn only_the_command_has_it_in_its_environment() {
         .stdout(Stdio::null())
         .spawn()
         .expect("it can be run");
-    let comm = format!("/proc/{}/comm", child.id());
-    eventually("the client becomes the command", || {
-        fs::read(&comm).ok()?.starts_with(b"cat").then_some(())
-    });
+    given::environ_of(child.id(), b"cat");
     let mut holders = Vec::new();
     for entry in fs::read_dir("/proc").expect("/proc is mounted").flatten() {
         let environ = fs::read(entry.path().join("environ")).unwrap_or_default();

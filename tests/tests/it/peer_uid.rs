@@ -1,7 +1,7 @@
 //! Nobody but the user is served, whatever the modes of socket and directories say, and no
 //! directory that others can reach is used for the socket.
 
-use keyagent_tests::{Home, eventually};
+use keyagent_tests::{Home, copy_program, eventually};
 use keyagent_wire::Refusal;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Gid, Pid, Uid, chown};
@@ -20,7 +20,7 @@ fn open_wide(path: &Path) {
 /// The probe, where everybody can run it.
 fn probe(home: &Home) -> PathBuf {
     let probe = home.root().join("probe");
-    fs::copy(env!("CARGO_BIN_EXE_probe"), &probe).expect("it can be copied");
+    copy_program(Path::new(env!("CARGO_BIN_EXE_probe")), &probe);
     open_wide(&probe);
     probe
 }

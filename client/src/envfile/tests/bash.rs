@@ -82,6 +82,10 @@ pub(super) fn check(text: &[u8]) {
     let shown = || keyagent_wire::escape(text);
     let both = |text: &[u8]| [SOURCE, SOURCE_IN_FUNCTION].map(|how| sourced(text, how, "C"));
     let before = both(&with_use(&[], text));
+    // There are more ways to write one: `${$}`, or a line that goes on between the two.
+    if both(&with_use(&[], text)) != before {
+        return;
+    }
     let every = all(&file);
     for chosen in [secrets(&file), every.clone()].into_iter().chain(one_by_one(&every)) {
         let (sealed, _) = file.settle(&chosen);
