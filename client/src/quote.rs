@@ -32,7 +32,7 @@ pub(crate) fn fish(out: &mut Vec<u8>, value: &[u8]) {
 
 /// A value as dotenv, if there is a form that node's dotenv and python-dotenv read alike.
 /// Where it can be bare it is, because `docker --env-file` takes quotes for a part of it.
-/// False, and nothing written, if there is none: a control character, or all quotes at once.
+/// False, and nothing written, if there is none: a control character, `${`, or all quotes at once.
 pub(crate) fn dotenv(out: &mut Vec<u8>, value: &[u8]) -> bool {
     let Ok(text) = std::str::from_utf8(value) else { return false };
     if text.chars().any(|c| (c.is_control() && c != '\t') || ends_a_line(c)) {
@@ -68,9 +68,10 @@ fn is_tame(text: &str) -> bool {
     !text.starts_with(['\'', '"']) && !text.contains(acts)
 }
 
-/// python-dotenv reads `\\` and `\'` in single quotes as escapes, node's dotenv neither.
+/// python-dotenv reads `\\` and `\'` in single quotes as escapes, and puts a variable in the
+/// place of `${x}`, whatever `x` is; node's dotenv does neither.
 fn stands_in_single_quotes(text: &str) -> bool {
-    !text.contains('\'') && !text.contains("\\\\") && !text.ends_with('\\')
+    !["'", "\\\\", "${"].iter().any(|acts| text.contains(acts)) && !text.ends_with('\\')
 }
 
 #[cfg(test)]

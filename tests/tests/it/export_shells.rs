@@ -179,7 +179,7 @@ fn dotenv_values(random: &mut Random) -> (Home, keyagent_tests::Agent, Vec<Vec<u
     let quotable = |text: &str| !text.contains('\'') || !text.contains(['"', '\\', '$', '`']);
     let plain = |value: &Vec<u8>| {
         let text = std::str::from_utf8(value).expect("they are text");
-        let ambiguous = text.contains("\\\\") || text.ends_with('\\');
+        let ambiguous = text.contains("\\\\") || text.contains("${") || text.ends_with('\\');
         one_line(text) && quotable(text) && !ambiguous
     };
     // One of seven is plain, more or less: there are always some in so many.
