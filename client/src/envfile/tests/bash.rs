@@ -11,6 +11,10 @@ use std::process::{Command, Stdio};
 
 type Env = BTreeMap<Vec<u8>, Vec<u8>>;
 
+/// What bash itself sets anew at each look, whatever a script says: only that it is there counts.
+const MOVING: &[&str] =
+    &["BASHPID", "EPOCHREALTIME", "EPOCHSECONDS", "PPID", "RANDOM", "SECONDS", "SRANDOM"];
+
 /// How a script is read: by a shell, or by a function, as direnv does.
 const SOURCE: &str = "source /dev/fd/9 9<<<\"$0\" >/dev/null 2>&1 </dev/null; exec env -0";
 const SOURCE_IN_FUNCTION: &str =
@@ -39,7 +43,9 @@ fn sourced(script: &[u8], source: &str, locale: &str) -> Env {
     let status = child.wait().expect("bash ends").code().unwrap_or(-1);
     let pairs = out.split(|b| *b == 0).filter_map(|pair| {
         let equals = pair.iter().position(|b| *b == b'=')?;
-        Some((pair[..equals].to_vec(), pair[equals + 1..].to_vec()))
+        let (name, value) = (pair[..equals].to_vec(), &pair[equals + 1..]);
+        let moves = MOVING.iter().any(|moving| moving.as_bytes() == name);
+        Some((name, if moves { Vec::new() } else { value.to_vec() }))
     });
     let ended = (b"?".to_vec(), status.to_string().into_bytes());
     pairs.filter(|(name, _)| name != b"_").chain([ended]).collect()
