@@ -3,6 +3,7 @@
 //!
 //! It decides nothing and keeps nothing: what it cannot do, it reports.
 
+pub mod cached;
 pub mod detach;
 pub mod harden;
 pub mod heap;
