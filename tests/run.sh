@@ -18,6 +18,7 @@ exec </dev/null
 tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
+  bindfs:bindfs
 )
 skip=()
 
@@ -89,6 +90,7 @@ find_skipped() {
   for tool in strace gdb; do
     [[ -v reason[$tool] ]] || may_trace || needs "$tool" "$tool is here, but may not trace"
   done
+  [[ -v reason[bindfs] || -c /dev/fuse ]] || needs bindfs "bindfs is here, but no /dev/fuse"
   ((EUID == 0)) || needs root "not running as root"
 }
 

@@ -50,7 +50,8 @@ pub(crate) fn failure(refusal: &Refusal) -> Failure {
         | Refusal::Changed
         | Refusal::ExecOnly(_)
         | Refusal::Unsafe(_)
-        | Refusal::Manifest { .. } => about_manifest(refusal),
+        | Refusal::Manifest { .. }
+        | Refusal::NoAnswer => about_manifest(refusal),
     }
 }
 
@@ -95,6 +96,10 @@ fn about_manifest(refusal: &Refusal) -> Failure {
             "cannot read keyagent.toml, line {line}, column {column}: {}",
             manifest_fault(*fault)
         )),
+        Refusal::NoAnswer => {
+            Failure::failed("cannot read keyagent.toml: the file system does not answer")
+                .hint("`stat -f .` hangs, too, for as long as that is so")
+        }
         _ => refused("this project was not allowed yet".to_owned())
             .hint("`keyagent allow` shows what it would get, and asks"),
     }

@@ -1,10 +1,12 @@
 //! A project as its descriptors show it: which directory, and which bytes its manifest has.
 //!
 //! The bytes are read once; what is hashed is what is parsed. The client found the files,
-//! so everything about them is asked of the kernel again.
+//! so everything about them is asked of the kernel again. Behind a descriptor may be a
+//! mount that does not answer: [`glance`] never waits, [`look`] may.
 
 use super::{MANIFEST_BYTES_MAX, Manifest, parse};
 use crate::grant::Directory;
+use keyagent_sys::cached;
 use keyagent_wire::{Refusal, Unsafe};
 use nix::errno::Errno;
 use nix::fcntl::readlink;
@@ -40,17 +42,104 @@ pub struct Project {
 #[derive(Default)]
 pub struct Parsed(RefCell<HashMap<[u8; 32], Rc<Manifest>>>);
 
+/// What a directory and its manifest were when they were looked at.
+pub struct Seen {
+    directory: Directory,
+    bytes: Vec<u8>,
+}
+
+/// How the kernel is asked.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Ask {
+    /// For what it has at hand.
+    Cached,
+    /// For what is so, however long that takes.
+    Sure,
+}
+
+/// Looks at a directory and its open manifest without waiting. None if that cannot be done,
+/// or if anything is wrong: [`look`] will say what.
+///
+/// A file system that reads without waiting has no server, so its facts are never stale;
+/// the directory must lie on that same one.
+pub fn glance(directory: &OwnedFd, manifest: &OwnedFd) -> Option<Seen> {
+    let (seen, device) = Ask::Cached.see(directory, manifest).ok()?;
+    (seen.directory.device == device).then_some(seen)
+}
+
+/// Looks at a directory and its open manifest. Waits for their file systems.
+pub fn look(directory: &OwnedFd, manifest: &OwnedFd) -> Result<Seen, Refusal> {
+    Ask::Sure.see(directory, manifest).map(|(seen, _)| seen)
+}
+
+/// Looks at a directory alone. Waits for its file system.
+pub fn look_at_directory(directory: &OwnedFd) -> Result<Directory, Refusal> {
+    Ask::Sure.directory(directory)
+}
+
 impl Project {
-    /// Looks at a directory and its open manifest.
-    pub fn read(directory: &OwnedFd, manifest: &OwnedFd, parsed: &Parsed) -> Result<Self, Refusal> {
-        let directory = checked_directory(directory)?;
-        let facts = fstat(manifest).map_err(|_| Refusal::Unsafe(Unsafe::NotRegular))?;
-        check_manifest(&facts)?;
-        let bytes = read_once(manifest, facts.st_size)?;
+    /// What was seen, hashed and parsed.
+    pub fn of(seen: Seen, parsed: &Parsed) -> Result<Self, Refusal> {
+        let Seen { directory, bytes } = seen;
         let hash = Sha256::digest(&bytes).into();
         let manifest = parsed.parse(hash, &bytes)?;
         let text = String::from_utf8(bytes).expect("what parses is UTF-8");
         Ok(Self { directory, hash, text, manifest })
+    }
+}
+
+impl Ask {
+    /// Also tells on which device the manifest is.
+    fn see(self, directory: &OwnedFd, manifest: &OwnedFd) -> Result<(Seen, u64), Refusal> {
+        let directory = self.directory(directory)?;
+        let facts = self.facts(manifest)?;
+        check_manifest(&facts)?;
+        let bytes = self.read_once(manifest, facts.st_size)?;
+        Ok((Seen { directory, bytes }, facts.st_dev))
+    }
+
+    /// The directory behind a descriptor: ours, and closed to the pens of others.
+    fn directory(self, fd: &OwnedFd) -> Result<Directory, Refusal> {
+        let facts = self.facts(fd)?;
+        check_directory(&facts)?;
+        // The kernel makes this of names that it holds, and asks no file system.
+        let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+        let path = readlink(link.as_str()).map_err(|_| Refusal::Unsafe(Unsafe::NoPath))?.into_vec();
+        Ok(Directory { device: facts.st_dev, inode: facts.st_ino, path })
+    }
+
+    fn facts(self, fd: &OwnedFd) -> Result<FileStat, Refusal> {
+        let facts = match self {
+            Self::Cached => cached::stat(fd.as_fd()),
+            Self::Sure => fstat(fd),
+        };
+        facts.map_err(unreadable)
+    }
+
+    /// Reads to the end, or to one byte more than is allowed: the parser says that it is too
+    /// large. The kernel's size is only where the buffer begins.
+    fn read_once(self, file: &OwnedFd, size: i64) -> Result<Vec<u8>, Refusal> {
+        let size = usize::try_from(size).unwrap_or(0).min(MANIFEST_BYTES_MAX);
+        let mut bytes = vec![0; size + 1];
+        let mut filled = 0;
+        while filled <= MANIFEST_BYTES_MAX {
+            if filled == bytes.len() {
+                bytes.resize(MANIFEST_BYTES_MAX + 1, 0);
+            }
+            let (rest, offset) = (&mut bytes[filled..], filled as i64);
+            let read = match self {
+                Self::Cached => cached::pread(file.as_fd(), rest, offset),
+                Self::Sure => pread(file.as_fd(), rest, offset),
+            };
+            match read {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(unreadable(errno)),
+            }
+        }
+        bytes.truncate(filled);
+        Ok(bytes)
     }
 }
 
@@ -69,24 +158,23 @@ impl Parsed {
     }
 }
 
-/// The directory behind a descriptor: ours, and closed to the pens of others.
-pub fn checked_directory(fd: &OwnedFd) -> Result<Directory, Refusal> {
-    let facts = fstat(fd).map_err(|_| Refusal::Unsafe(Unsafe::NotRegular))?;
-    if kind(&facts) != SFlag::S_IFDIR {
-        return Err(Refusal::Unsafe(Unsafe::NotRegular));
+/// A mount whose server is gone says so by an error, if it says anything.
+fn unreadable(errno: Errno) -> Refusal {
+    match errno {
+        Errno::EIO | Errno::ENOTCONN | Errno::ESTALE | Errno::ETIMEDOUT => Refusal::NoAnswer,
+        _ => Refusal::Unsafe(Unsafe::NotRegular),
     }
-    if facts.st_uid != geteuid().as_raw() {
-        return Err(Refusal::Unsafe(Unsafe::DirectoryOwner));
-    }
-    if others_write(&facts) {
-        return Err(Refusal::Unsafe(Unsafe::DirectoryWritable));
-    }
-    if facts.st_nlink == 0 {
-        return Err(Refusal::Unsafe(Unsafe::NoPath));
-    }
-    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-    let path = readlink(link.as_str()).map_err(|_| Refusal::Unsafe(Unsafe::NoPath))?.into_vec();
-    Ok(Directory { device: facts.st_dev, inode: facts.st_ino, path })
+}
+
+fn check_directory(facts: &FileStat) -> Result<(), Refusal> {
+    let fault = match () {
+        () if kind(facts) != SFlag::S_IFDIR => Unsafe::NotRegular,
+        () if facts.st_uid != geteuid().as_raw() => Unsafe::DirectoryOwner,
+        () if others_write(facts) => Unsafe::DirectoryWritable,
+        () if facts.st_nlink == 0 => Unsafe::NoPath,
+        () => return Ok(()),
+    };
+    Err(Refusal::Unsafe(fault))
 }
 
 fn check_manifest(facts: &FileStat) -> Result<(), Refusal> {
@@ -110,25 +198,4 @@ fn kind(facts: &FileStat) -> SFlag {
 fn others_write(facts: &FileStat) -> bool {
     let group = facts.st_mode & GROUP_WRITES != 0 && facts.st_gid != getegid().as_raw();
     facts.st_mode & OTHERS_WRITE != 0 || group
-}
-
-/// Reads to the end, or to one byte more than is allowed: the parser says that it is too
-/// large. The kernel's size is only where the buffer begins.
-fn read_once(file: &OwnedFd, size: i64) -> Result<Vec<u8>, Refusal> {
-    let size = usize::try_from(size).unwrap_or(0).min(MANIFEST_BYTES_MAX);
-    let mut bytes = vec![0; size + 1];
-    let mut filled = 0;
-    while filled <= MANIFEST_BYTES_MAX {
-        if filled == bytes.len() {
-            bytes.resize(MANIFEST_BYTES_MAX + 1, 0);
-        }
-        match pread(file.as_fd(), &mut bytes[filled..], filled as i64) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(Errno::EINTR) => {}
-            Err(_) => return Err(Refusal::Unsafe(Unsafe::NotRegular)),
-        }
-    }
-    bytes.truncate(filled);
-    Ok(bytes)
 }

@@ -5,14 +5,14 @@
 
 use super::inbox::Frame;
 use super::keeper::Keeper;
+use super::mounts::Handed;
 use super::staging::Staging;
 use crate::gate::{self, Stand};
 use crate::grant::Grant;
 use crate::manifest::edit;
-use crate::manifest::project::{Project, checked_directory};
+use crate::manifest::project::{Project, glance, look, look_at_directory};
 use crate::peer::Peer;
 use crate::review::review;
-use crate::vault::Vault;
 use crate::vault::change::Change;
 use crate::vault::store;
 use keyagent_wire::codec::{self, CodecError};
@@ -22,7 +22,6 @@ use keyagent_wire::request::{Bind, Request, Resolve};
 use keyagent_wire::{Channel, Limit, Refusal, SecretName};
 use nix::sys::stat::stat;
 use std::cell::{RefCell, RefMut};
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use zeroize::Zeroizing;
 
@@ -51,7 +50,7 @@ impl Session {
 /// Answers one frame.
 pub async fn answer(keeper: &Keeper, session: &mut Session, peer: &Peer, frame: Frame) -> Answer {
     let answered = match request_of(&frame) {
-        Ok(request) => dispatch(keeper, session, peer, request, &frame.descriptors).await,
+        Ok(request) => dispatch(keeper, session, peer, request, frame.descriptors).await,
         Err(refusal) => Err(refusal),
     };
     answered.unwrap_or_else(refuse)
@@ -76,7 +75,11 @@ fn request_of(frame: &Frame) -> Result<Request, Refusal> {
         CodecError::Malformed | CodecError::TrailingBytes => Refusal::Malformed,
         CodecError::TooLarge => Refusal::TooLarge(Limit::Request),
     })?;
-    if takes(&request, frame.descriptors.len()) { Ok(request) } else { Err(Refusal::Malformed) }
+    if takes(&request, frame.descriptors.as_slice().len()) {
+        Ok(request)
+    } else {
+        Err(Refusal::Malformed)
+    }
 }
 
 /// Whether a request has use for that many descriptors.
@@ -94,7 +97,7 @@ async fn dispatch(
     session: &mut Session,
     peer: &Peer,
     request: Request,
-    fds: &[OwnedFd],
+    fds: Handed,
 ) -> Result<Answer, Refusal> {
     match request {
         Request::Status => return encode(&Reply::Status(keeper.status())),
@@ -117,17 +120,21 @@ async fn dispatch_open(
     session: &mut Session,
     peer: &Peer,
     request: Request,
-    fds: &[OwnedFd],
+    fds: Handed,
 ) -> Result<Answer, Refusal> {
-    let vault = keeper.open()?.vault;
+    keeper.open()?;
+    // Taken when it is used, and held over no wait: a lock meanwhile leaves no value behind.
+    let vault = || keeper.open().map(|open| open.vault);
     match request {
-        Request::Resolve(ask) => return resolve(keeper, &vault, peer, &ask, fds),
+        Request::Resolve(ask) => return resolve(keeper, peer, &ask, fds).await,
         Request::Get { name, version } => {
+            let vault = vault()?;
             let permit = gate::admit_one(&vault, peer, &name, version)?;
             return fits(reply::frame_value(vault.reveal_one(&permit)?));
         }
         Request::Original { path, part } => {
             let permit = gate::admit_original(peer, &path, part);
+            let vault = vault()?;
             let (original, bytes) = vault.reveal_original(&permit)?;
             return encode(&Reply::Original {
                 parts: original.part_count(),
@@ -136,12 +143,16 @@ async fn dispatch_open(
             });
         }
         Request::List { after } => {
-            let (secrets, more) = vault.page(after.as_ref(), NAMES_MAX);
+            let (secrets, more) = vault()?.page(after.as_ref(), NAMES_MAX);
             return encode(&Reply::Page { secrets, more });
         }
-        Request::Show { name } => return encode(&Reply::Fact(vault.secret(&name)?.fact(&name))),
-        Request::Review => return encode(&Reply::Review(review(&project(keeper, fds)?, &vault))),
-        Request::Bind(ask) => return bind(keeper, &ask, fds),
+        Request::Show { name } => return encode(&Reply::Fact(vault()?.secret(&name)?.fact(&name))),
+        Request::Review => {
+            let project = project(keeper, fds).await?;
+            let vault = vault()?;
+            return encode(&Reply::Review(review(&project, &vault)));
+        }
+        Request::Bind(ask) => return bind(keeper, &ask, fds).await,
         Request::Put(put) => session.staging(keeper).put(put)?,
         Request::PutOriginal(part) => session.staging(keeper).put_original(part)?,
         Request::Commit => {
@@ -152,8 +163,8 @@ async fn dispatch_open(
         Request::Move { old, new } => drop(keeper.change(Change::Move(old, new)).await?),
         Request::Allow { manifest } => allow(keeper, manifest, fds).await?,
         Request::Deny => {
-            let [directory] = fds else { return Err(Refusal::Malformed) };
-            keeper.change(Change::Deny(checked_directory(directory)?)).await?;
+            let directory = keeper.look(fds, |fds| look_at_directory(&fds[0])).await??;
+            keeper.change(Change::Deny(directory)).await?;
         }
         Request::Status | Request::Init(_) | Request::Unlock(_) | Request::Lock | Request::Stop => {
             unreachable!("dispatch has answered these")
@@ -162,28 +173,29 @@ async fn dispatch_open(
     encode(&Reply::Done)
 }
 
-fn resolve(
+async fn resolve(
     keeper: &Keeper,
-    vault: &Vault,
     peer: &Peer,
     ask: &Resolve,
-    fds: &[OwnedFd],
+    fds: Handed,
 ) -> Result<Answer, Refusal> {
     if ask.only.len() + ask.extra.len() > NAMES_MAX {
         return Err(Refusal::TooLarge(Limit::Names));
     }
-    let project = if fds.is_empty() { None } else { Some(project(keeper, fds)?) };
+    let project = optional_project(keeper, fds).await?;
+    // It may have been locked while a file system took its time.
+    let vault = keeper.open()?.vault;
     let stand = match &project {
         None => Stand::Nowhere,
         Some(project) if is_users(keeper, project) => Stand::User(project),
         Some(project) => Stand::Project(project),
     };
-    let permit = gate::admit_env(vault, peer, &stand, ask)?;
+    let permit = gate::admit_env(&vault, peer, &stand, ask)?;
     fits(reply::frame_env(vault.reveal(&permit)?.into_iter()))
 }
 
-async fn allow(keeper: &Keeper, shown: [u8; 32], fds: &[OwnedFd]) -> Result<(), Refusal> {
-    let project = project(keeper, fds)?;
+async fn allow(keeper: &Keeper, shown: [u8; 32], fds: Handed) -> Result<(), Refusal> {
+    let project = project(keeper, fds).await?;
     if project.hash != shown {
         return Err(Refusal::Changed);
     }
@@ -197,19 +209,31 @@ async fn allow(keeper: &Keeper, shown: [u8; 32], fds: &[OwnedFd]) -> Result<(), 
     keeper.change(Change::Allow(grant)).await.map(drop)
 }
 
-fn bind(keeper: &Keeper, ask: &Bind, fds: &[OwnedFd]) -> Result<Answer, Refusal> {
+async fn bind(keeper: &Keeper, ask: &Bind, fds: Handed) -> Result<Answer, Refusal> {
     if ask.bindings.len() > NAMES_MAX {
         return Err(Refusal::TooLarge(Limit::Names));
     }
-    let old = if fds.is_empty() { None } else { Some(project(keeper, fds)?.text) };
+    let old = optional_project(keeper, fds).await?.map(|project| project.text);
     let text = edit::bind(old.as_deref(), ask).ok_or(Refusal::Malformed)?;
     crate::manifest::parse(text.as_bytes()).map_err(|fault| fault.refusal(text.as_bytes()))?;
     encode(&Reply::Manifest(text))
 }
 
-fn project(keeper: &Keeper, fds: &[OwnedFd]) -> Result<Project, Refusal> {
-    let [directory, manifest] = fds else { return Err(Refusal::Malformed) };
-    Project::read(directory, manifest, &keeper.parsed)
+async fn optional_project(keeper: &Keeper, fds: Handed) -> Result<Option<Project>, Refusal> {
+    if fds.as_slice().is_empty() { Ok(None) } else { project(keeper, fds).await.map(Some) }
+}
+
+/// Read here if that takes no waiting, else where it keeps nobody waiting but who asked.
+async fn project(keeper: &Keeper, fds: Handed) -> Result<Project, Refusal> {
+    let [directory, manifest] = fds.as_slice() else { return Err(Refusal::Malformed) };
+    let seen = match glance(directory, manifest) {
+        Some(seen) => {
+            fds.close_at_once();
+            seen
+        }
+        None => keeper.look(fds, |fds| look(&fds[0], &fds[1])).await??,
+    };
+    Project::of(seen, &keeper.parsed)
 }
 
 /// The user's own manifest lies in the user's own config directory.

@@ -2,6 +2,7 @@
 //!
 //! A small frame comes with one receive. Lengths are checked before anything is allocated.
 
+use super::mounts::{Handed, Mounts};
 use super::roster::{Place, Socket};
 use keyagent_sys::message::{Received, receive};
 use keyagent_wire::frame::{
@@ -9,7 +10,7 @@ use keyagent_wire::frame::{
 };
 use keyagent_wire::{Limit, Refusal};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use tokio::io::Interest;
 use zeroize::Zeroizing;
 
@@ -25,7 +26,7 @@ pub struct Frame {
     /// The encoded request.
     pub body: Zeroizing<Vec<u8>>,
     /// The descriptors that came with it.
-    pub descriptors: Vec<OwnedFd>,
+    pub descriptors: Handed,
 }
 
 /// Why there is no further frame.
@@ -41,13 +42,15 @@ pub struct Inbox {
     socket: Socket,
     bytes: Zeroizing<[u8; INBOX_BYTES]>,
     filled: usize,
-    descriptors: Vec<OwnedFd>,
+    descriptors: Handed,
+    mounts: &'static Mounts,
 }
 
 impl Inbox {
     /// An empty one.
-    pub fn new(socket: Socket) -> Self {
-        Self { socket, bytes: Zeroizing::new([0; INBOX_BYTES]), filled: 0, descriptors: Vec::new() }
+    pub fn new(socket: Socket, mounts: &'static Mounts) -> Self {
+        let (bytes, descriptors) = (Zeroizing::new([0; INBOX_BYTES]), Handed::none(mounts));
+        Self { socket, bytes, filled: 0, descriptors, mounts }
     }
 
     /// Waits for a whole frame. Each part of it has its own deadline at that place.
@@ -83,8 +86,8 @@ impl Inbox {
 
     /// The kernel ends a receive behind the message that brought descriptors (unix(7)), so
     /// they are of the last frame that came: what is followed by another has none.
-    fn take_descriptors(&mut self) -> Vec<OwnedFd> {
-        if self.filled > 0 { Vec::new() } else { std::mem::take(&mut self.descriptors) }
+    fn take_descriptors(&mut self) -> Handed {
+        if self.filled > 0 { Handed::none(self.mounts) } else { self.descriptors.take() }
     }
 
     fn forget(&mut self, count: usize) {
@@ -93,14 +96,15 @@ impl Inbox {
     }
 
     async fn fill(&mut self) -> Result<(), End> {
-        let received = receive_some(&self.socket, &mut self.bytes[self.filled..]).await;
+        let received =
+            receive_some(&self.socket, &mut self.bytes[self.filled..], self.mounts).await;
         self.filled += self.accept(received)?;
         Ok(())
     }
 
     async fn read_rest(&mut self, mut into: &mut [u8]) -> Result<(), End> {
         while !into.is_empty() {
-            let received = receive_some(&self.socket, into).await;
+            let received = receive_some(&self.socket, into, self.mounts).await;
             into = &mut into[self.accept(received)?..];
         }
         Ok(())
@@ -110,17 +114,22 @@ impl Inbox {
     fn accept(&mut self, received: io::Result<Received>) -> Result<usize, End> {
         let received = received.map_err(|_| End::Closed)?;
         self.descriptors.extend(received.descriptors);
-        if received.cut || self.descriptors.len() > DESCRIPTORS_MAX {
-            return Err(End::Refuse(Refusal::Malformed));
+        let count = self.descriptors.as_slice().len();
+        if received.cut || count > DESCRIPTORS_MAX {
+            let no_room = received.cut && count == 0;
+            let refusal = if no_room { Refusal::Busy } else { Refusal::Malformed };
+            return Err(End::Refuse(refusal));
         }
         if received.bytes == 0 { Err(End::Closed) } else { Ok(received.bytes) }
     }
 }
 
-async fn receive_some(socket: &Socket, into: &mut [u8]) -> io::Result<Received> {
+async fn receive_some(socket: &Socket, into: &mut [u8], mounts: &Mounts) -> io::Result<Received> {
     loop {
         socket.readable().await?;
-        match socket.try_io(Interest::READABLE, || Ok(receive(socket.as_fd(), into)?)) {
+        match socket
+            .try_io(Interest::READABLE, || Ok(receive(socket.as_fd(), into, mounts.has_room())?))
+        {
             Err(error)
                 if matches!(
                     error.kind(),

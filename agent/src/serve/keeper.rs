@@ -4,6 +4,8 @@
 //! Reading is from memory and never waits for a write: the old vault is served until the
 //! new one is on disk. The keeper decides nothing about who may have what.
 
+use super::door::Door;
+use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
 use crate::manifest::project::Parsed;
 use crate::places::Places;
@@ -13,6 +15,7 @@ use keyagent_wire::Refusal;
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Unlock};
 use std::cell::{Cell, RefCell};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
@@ -29,6 +32,8 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 const UNLOCKS_MAX: usize = 8;
 /// How many may change the vault at once, or wait for it.
 const CHANGES_MAX: usize = 32;
+/// How many may look at file systems that make one wait.
+const LOOKS_MAX: usize = 16;
 
 /// The vault of this agent.
 pub struct Keeper {
@@ -49,38 +54,11 @@ pub struct Keeper {
     deriving: Mutex<()>,
     unlocks: Door,
     changes: Door,
+    looks: Door,
+    /// Whatever may wait for a file system of a client's choice.
+    pub mounts: &'static Mounts,
     /// Told when the agent should stop.
     pub stop: Notify,
-}
-
-/// Lets so many in and refuses the rest: together fewer than there are connections, so that
-/// there is always one left for what is answered from memory, and for `lock`.
-struct Door {
-    inside: Cell<usize>,
-    max: usize,
-}
-
-/// Being inside; dropping it leaves.
-struct Inside<'a>(&'a Door);
-
-impl Door {
-    fn new(max: usize) -> Self {
-        Self { inside: Cell::new(0), max }
-    }
-
-    fn enter(&self) -> Result<Inside<'_>, Refusal> {
-        if self.inside.get() >= self.max {
-            return Err(Refusal::Busy);
-        }
-        self.inside.set(self.inside.get() + 1);
-        Ok(Inside(self))
-    }
-}
-
-impl Drop for Inside<'_> {
-    fn drop(&mut self) {
-        self.0.inside.set(self.0.inside.get() - 1);
-    }
 }
 
 enum State {
@@ -105,6 +83,8 @@ impl Keeper {
             deriving: Mutex::new(()),
             unlocks: Door::new(UNLOCKS_MAX),
             changes: Door::new(CHANGES_MAX),
+            looks: Door::new(LOOKS_MAX),
+            mounts: Mounts::start(),
             stop: Notify::new(),
         };
         keeper.examine();
@@ -263,6 +243,16 @@ impl Keeper {
         Ok(written)
     }
 
+    /// Looks at descriptors, where that may take long.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        handed: Handed,
+        look: impl FnOnce(&[OwnedFd]) -> T + Send + 'static,
+    ) -> Result<T, Refusal> {
+        let _inside = self.looks.enter()?;
+        self.mounts.look(handed, look).await
+    }
+
     /// Reads the vault file again, if it changed. The last good one is served meanwhile,
     /// and for as long as the file cannot be read.
     pub async fn reload(&self) {
@@ -304,12 +294,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_full_door_refuses_until_somebody_leaves() {
-        let door = Door::new(1);
-        let inside = door.enter().unwrap_or_else(|refusal| panic!("{refusal:?}"));
-        assert_eq!(door.enter().err(), Some(Refusal::Busy));
-        drop(inside);
-        assert!(door.enter().is_ok());
-        const { assert!(UNLOCKS_MAX + CHANGES_MAX < keyagent_wire::frame::CONNECTIONS_MAX) };
+    fn the_doors_leave_room_for_others() {
+        const { assert!(UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX < keyagent_wire::frame::CONNECTIONS_MAX) };
     }
 }

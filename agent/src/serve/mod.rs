@@ -4,9 +4,11 @@
 
 mod answer;
 mod connection;
+mod door;
 mod inbox;
 mod keeper;
 pub mod listen;
+mod mounts;
 mod roster;
 mod staging;
 
@@ -14,6 +16,7 @@ use crate::peer::Peer;
 use crate::places::Places;
 use crate::vault::watch::Watch;
 use keeper::Keeper;
+use mounts::{MANIFEST_MILLIS_MAX, THREADS_MAX};
 use nix::unistd::geteuid;
 use roster::Roster;
 use std::io;
@@ -31,6 +34,11 @@ const REST: Duration = Duration::from_millis(5);
 /// How long the vault's directory must be quiet before it is looked at.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How many threads are kept for the vault's files and for deriving keys.
+const VAULT_THREADS_MAX: usize = 4;
+/// How long the end waits for threads: those that a hung mount holds are left behind.
+const END: Duration = Duration::from_millis(MANIFEST_MILLIS_MAX);
+
 /// Serves until a client or a signal says stop. `ready` is called once requests are taken,
 /// `leave` when no more are, before the last connection ends.
 pub fn run(
@@ -41,10 +49,10 @@ pub fn run(
 ) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(4)
+        .max_blocking_threads(VAULT_THREADS_MAX + THREADS_MAX)
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
-    LocalSet::new().block_on(&runtime, async {
+    let served = LocalSet::new().block_on(&runtime, async {
         let keeper = Rc::new(Keeper::new(places));
         let listener = UnixListener::from_std(listener)?;
         let (mut terminate, mut interrupt) =
@@ -63,7 +71,9 @@ pub fn run(
         leave();
         tracing::info!("stopped");
         Ok(())
-    })
+    });
+    runtime.shutdown_timeout(END);
+    served
 }
 
 fn listen_for(kind: SignalKind) -> io::Result<Signal> {

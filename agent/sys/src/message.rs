@@ -20,22 +20,26 @@ pub struct Received {
     pub cut: bool,
 }
 
-/// Receives without waiting: `EAGAIN` if there is nothing.
+/// Receives without waiting: `EAGAIN` if there is nothing. Without `room`, descriptors stay
+/// with the kernel, which lets go of them as no close(2) does: without asking their file
+/// systems.
 ///
 /// nix's `recvmsg` will not list the descriptors of a message that was cut, though the
 /// kernel has opened some of them: they would stay open for ever. Hence libc.
-pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8]) -> Result<Received, Errno> {
+pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8], room: bool) -> Result<Received, Errno> {
     let mut control = [0u64; CONTROL_WORDS];
     let mut slice = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     // SAFETY: msghdr is plain old data, for which all zeroes is a valid, empty header.
     let mut header: libc::msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
     header.msg_iov = &raw mut slice;
     header.msg_iovlen = 1;
-    header.msg_control = control.as_mut_ptr().cast();
-    header.msg_controllen = libc_len(DESCRIPTORS_MAX) as _;
+    if room {
+        header.msg_control = control.as_mut_ptr().cast();
+        header.msg_controllen = libc_len(DESCRIPTORS_MAX) as _;
+    }
     let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
-    // SAFETY: the header points at `slice`, `into` and `control`, which outlive the call,
-    // with their true lengths.
+    // SAFETY: the header points at `slice`, `into` and, if at all, `control`, which outlive
+    // the call, with their true lengths.
     let bytes =
         Errno::result(unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut header, flags) })?;
     let descriptors = take_descriptors(&header);
@@ -105,18 +109,22 @@ mod tests {
     fn descriptors_arrive_and_too_many_are_cut() {
         let (near, far) = UnixStream::pair().expect("a pair");
         let mut buffer = [0; 8];
-        assert_eq!(receive(far.as_fd(), &mut buffer).err(), Some(Errno::EAGAIN));
+        assert_eq!(receive(far.as_fd(), &mut buffer, true).err(), Some(Errno::EAGAIN));
         for (sent, kept, cut) in [(1, 1, false), (4, 4, false), (9, 4, true)] {
             send(&near, sent);
-            let received = receive(far.as_fd(), &mut buffer).expect("there is a message");
+            let received = receive(far.as_fd(), &mut buffer, true).expect("there is a message");
             assert_eq!((received.bytes, received.descriptors.len(), received.cut), (1, kept, cut));
         }
         let open = || std::fs::read_dir("/proc/self/fd").expect("proc is mounted").count();
         let before = open();
         send(&near, 9);
-        drop(receive(far.as_fd(), &mut buffer).expect("there is a message"));
+        drop(receive(far.as_fd(), &mut buffer, true).expect("there is a message"));
         assert_eq!(open(), before, "what came with a cut message is closed");
+        send(&near, 1);
+        let received = receive(far.as_fd(), &mut buffer, false).expect("there is a message");
+        assert_eq!((received.bytes, received.descriptors.len(), received.cut), (1, 0, true));
+        assert_eq!(open(), before, "what there was no room for is closed");
         drop(near);
-        assert_eq!(receive(far.as_fd(), &mut buffer).expect("the end").bytes, 0);
+        assert_eq!(receive(far.as_fd(), &mut buffer, true).expect("the end").bytes, 0);
     }
 }

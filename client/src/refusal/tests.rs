@@ -54,6 +54,7 @@ fn all() -> Vec<(Refusal, Kind, &'static str)> {
             "line 3, column 9: not a variable that it may set: that variable changes how",
         ),
         (Refusal::NoOriginal, Kind::Failed, "no original"),
+        (Refusal::NoAnswer, Kind::Failed, "the file system does not answer"),
     ]
 }
 

@@ -81,6 +81,8 @@ pub enum Refusal {
     },
     /// No original of that file is kept.
     NoOriginal,
+    /// The file system of the project does not answer.
+    NoAnswer,
 }
 
 /// A limit that was passed.

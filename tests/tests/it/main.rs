@@ -29,6 +29,7 @@ mod peer_uid;
 mod prompts;
 mod release;
 mod samples;
+mod slow_mount;
 mod stock_age;
 mod tidy;
 mod vault_file;

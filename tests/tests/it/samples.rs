@@ -29,7 +29,7 @@ variants!(reply_name, REPLIES, Reply: Refused Done Status Env Value Committed Pa
 variants!(refusal_name, REFUSALS, Refusal: Version UnknownOp Malformed TooLarge Busy Locked NoVault
     VaultExists NeedsPassphrase WrongPassphrase BadRecipient Vault NotWritten Conflict NoSuchSecret
     NoSuchVersion Exists Unbound NoSuchProfile NotAllowed Changed ExecOnly Unsafe Manifest
-    NoOriginal);
+    NoOriginal NoAnswer);
 variants!(vault_fault_name, VAULT_FAULTS, VaultFault: Missing Unreadable NotRegular Owner Mode
     TooLarge HeaderTooLarge TooMuchWork NotAge Corrupt NotForUs Forged Malformed NewerFormat
     Rollback);
@@ -141,6 +141,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::Changed,
         Refusal::ExecOnly(names()),
         Refusal::NoOriginal,
+        Refusal::NoAnswer,
     ];
     refusals.extend(limits().into_iter().map(Refusal::TooLarge));
     refusals.extend(vault_faults().into_iter().map(vault_refusal));
