@@ -50,7 +50,12 @@ pub(super) fn parse(text: &[u8], found: &mut Found) -> Result<Layout, (usize, Fa
             return Err((start, Fault::Unreadable));
         }
         at = (line_end(text, end) + 1).min(text.len());
-        let value = if line[separator] == b':' { Err(LeftWhy::ToolsDisagree) } else { value };
+        // Node keeps tabs, around the name as well as around the value.
+        let tab = text[start..end].iter().take_while(|b| !QUOTES.contains(b)).any(|b| *b == b'\t');
+        let value = match line[separator] {
+            b'=' if !tab => value,
+            _ => Err(LeftWhy::ToolsDisagree),
+        };
         let var = str::from_utf8(name).map_err(|_| NameError::Character).and_then(EnvName::new);
         let (var, why) = match (var, value.and_then(|bytes| check(&bytes))) {
             (Ok(var), Ok(value)) => {
@@ -113,6 +118,12 @@ fn read_before(expansions: &[(usize, &[u8])], last: usize, var: &EnvName) -> Opt
 
 fn line_end(text: &[u8], from: usize) -> usize {
     text[from..].iter().position(|b| *b == b'\n').map_or(text.len(), |len| from + len)
+}
+
+/// Whether a line is `NAME=…`, with a name that some tool would take.
+pub(super) fn assigns(line: &[u8]) -> bool {
+    let is_name = |b: &u8| b.is_ascii_alphanumeric() || b"_.-".contains(b);
+    split(line).is_some_and(|(name, at)| line[at] == b'=' && name.iter().all(is_name))
 }
 
 /// The name before the first `=` or `:`, and where that stands.
@@ -207,6 +218,10 @@ fn bare(raw: &[u8], blanks_before: bool) -> Result<Zeroizing<Vec<u8>>, LeftWhy> 
         Some(_) => return Err(LeftWhy::ToolsDisagree),
     };
     let text = text.trim_ascii();
+    // Some readers take more than ASCII for a blank.
+    if str::from_utf8(text).is_ok_and(|text| text.trim().len() < text.len()) {
+        return Err(LeftWhy::ToolsDisagree);
+    }
     if text.contains(&b'$') || text.contains(&b'`') {
         return Err(LeftWhy::NeedsShell);
     }

@@ -45,6 +45,8 @@ pub(crate) enum Kind {
     Dotenv,
     /// As one JSON object.
     Json,
+    /// Not at all: a shell script in which `use keyagent` would mean nothing.
+    Script,
 }
 
 /// A file, read. It holds values, so nothing prints or copies it.
@@ -92,17 +94,42 @@ pub(crate) struct Left {
     pub(crate) why: LeftWhy,
 }
 
-/// Tells from its name, then its first byte, how a file is to be read.
+/// Tells from its name, then from what is in it, how a file is to be read.
+///
+/// direnv's `source_env` reads files such as `.envrc.private`. Other scripts are not read:
+/// what looks like a line of a `.env` may be a part of a function there.
 pub(crate) fn kind_of(file_name: &OsStr, bytes: &[u8]) -> Kind {
+    const SCRIPTS: &[&[u8]] = &[
+        b".sh",
+        b".bash",
+        b".zsh",
+        b".ksh",
+        b".fish",
+        b"shrc",
+        b"profile",
+        b"zshenv",
+        b"zlogin",
+        b"bash_login",
+    ];
     let name = file_name.as_bytes();
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    if name.ends_with(b".envrc") {
+    if name == b"envrc" || name.starts_with(b".envrc") || name.ends_with(b".envrc") {
         Kind::Envrc
     } else if name.ends_with(b".json") || text.trim_ascii_start().first() == Some(&b'{') {
         Kind::Json
-    } else {
+    } else if SCRIPTS.iter().any(|ending| name.ends_with(ending)) || text.starts_with(b"#!") {
+        Kind::Script
+    } else if name.windows(3).any(|part| part == b"env") || only_assigns(text) {
         Kind::Dotenv
+    } else {
+        Kind::Script
     }
+}
+
+/// Whether each line could be one of a `.env`, where the name does not say that it is.
+fn only_assigns(text: &[u8]) -> bool {
+    let mut lines = text.split(|b| *b == b'\n').map(<[u8]>::trim_ascii);
+    lines.all(|line| line.is_empty() || line.starts_with(b"#") || dotenv::assigns(line))
 }
 
 /// Reads a file.
@@ -116,6 +143,7 @@ pub(crate) fn parse(kind: Kind, bytes: &[u8]) -> Result<EnvFile, ParseError> {
         Kind::Envrc => script::parse(bytes, &mut found).map(Layout::Script),
         Kind::Dotenv => dotenv::parse(bytes, &mut found).map(Layout::Dotenv),
         Kind::Json => json::parse(bytes, &mut found).map(Layout::Json),
+        Kind::Script => Err((0, Fault::Script)),
     }
     .map_err(fault)?;
     found.assignments.sort_by_key(|a| a.line);

@@ -107,6 +107,8 @@ pub(crate) enum Fault {
     Nul,
     /// Not JSON.
     NotJson,
+    /// A script, or something else, that is none of the files that are read.
+    Script,
 }
 
 /// Why a file cannot be read, and where.
@@ -126,6 +128,7 @@ impl fmt::Display for ParseError {
             Fault::Deep => "blocks are nested too deeply",
             Fault::Nul => "there is a NUL byte (is the file UTF-16?)",
             Fault::NotJson => "it is not one JSON object",
+            Fault::Script => "this is no .envrc, no .env and no JSON",
         };
         write!(f, "line {}: {what}", self.line)
     }

@@ -49,6 +49,11 @@ fn what_tools_read_differently_is_left() {
         ("A=a\\b\nB=it's\n", "1:A:ToolsDisagree 2:B:ToolsDisagree"),
         ("A=\"x\"y\nB='x'#y\n", "1:A:ToolsDisagree 2:B:ToolsDisagree"),
         ("A: x\n", "1:A:ToolsDisagree"),
+        (
+            "A=\tx\nB=x\t\nC=x\t# c\nD\t=x\n\tE=x\nexport\tF=x\nG=\t'x'\n",
+            "1:A:ToolsDisagree 2:B:ToolsDisagree 3:C:ToolsDisagree 4:D:ToolsDisagree 5:E:ToolsDisagree 6:F:ToolsDisagree 7:G:ToolsDisagree",
+        ),
+        ("A=x\u{a0}\n", "1:A:ToolsDisagree"),
         ("A.b=x\n1A=x\n", "1:A.b:BadName 2:1A:BadName"),
         ("PATH=/x\n", "1:PATH:Reserved"),
         ("\nA=1\nA=$B\n", "2:A:Again(3) 3:A:NeedsShell"),

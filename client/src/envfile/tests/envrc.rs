@@ -147,13 +147,21 @@ fn what_cannot_be_read_is_refused_with_its_line() {
 
 #[test]
 fn a_name_or_a_first_byte_tells_the_kind() {
-    use crate::envfile::Kind::{Dotenv, Json};
+    use crate::envfile::Kind::{Dotenv, Json, Script};
     for (name, text, kind) in [
         (".envrc", "{", Envrc),
         ("x.envrc", "", Envrc),
         ("a.json", "", Json),
         (".env", " \n{", Json),
         (".env.local", "A=1", Dotenv),
+        ("secrets.txt", "# a\n\nexport A=1\r\nB_C = 2", Dotenv),
+        (".envrc.private", "A=1", Envrc),
+        ("envrc", "A=1", Envrc),
+        ("env.sh", "A=1", Script),
+        (".bashrc", "A=1", Script),
+        (".env", "#!/bin/sh\nA=1", Script),
+        (".npmrc", "//registry.example/:_authToken=x", Script),
+        ("notes", "A=1\nload() {\n", Script),
     ] {
         assert_eq!(kind_of(OsStr::new(name), text.as_bytes()), kind, "{name}");
     }
