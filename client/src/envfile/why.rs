@@ -40,6 +40,8 @@ pub(crate) enum LeftWhy {
     Commented,
     /// Something on this line might set or read it, between the first key and the last word on it.
     Order(usize),
+    /// A line above changes where `use keyagent` would look for the project or the agent.
+    Footing(usize),
     /// The script looks at its own line numbers, or at what ran last.
     Position(usize),
     /// Longer than a value may be.
@@ -85,6 +87,9 @@ impl fmt::Display for LeftWhy {
             Self::Unclear => "its value is not clear",
             Self::Order(line) => {
                 return write!(f, "line {line} may set or read it; move it above that line");
+            }
+            Self::Footing(line) => {
+                return write!(f, "`use keyagent` would not work below line {line}; move it above");
             }
             Self::Position(line) => {
                 return write!(f, "line {line} looks at how other lines run, or changes it");

@@ -6,6 +6,7 @@
 mod cook;
 mod edit;
 mod expand;
+mod footing;
 mod grammar;
 mod inert;
 mod order;
@@ -28,6 +29,8 @@ pub(super) struct Script {
     stmts: Vec<stmt::Stmt>,
     /// Per command, the candidates that its text mentions.
     touches: Vec<Vec<EnvName>>,
+    /// The first command after which `use keyagent` may not find what it needs.
+    footing_lost: Option<usize>,
     lines: Lines,
 }
 
@@ -67,7 +70,8 @@ pub(super) fn parse(text: &[u8], found: &mut Found) -> Result<Script, (usize, Fa
     for (var, candidate) in candidates {
         take(var, &candidate, text, &lines, found);
     }
-    Ok(Script { groups: whole.groups, stmts, touches, lines })
+    let footing_lost = footing::lost(&whole.reads, text);
+    Ok(Script { groups: whole.groups, stmts, touches, footing_lost, lines })
 }
 
 /// A here-document may mention anything, so its whole group counts as text.

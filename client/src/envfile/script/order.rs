@@ -66,6 +66,11 @@ fn place(
     insert_before: Option<usize>,
 ) -> Settled {
     let mut settled = Settled { sealed: BTreeSet::new(), insert_before, left: Vec::new() };
+    if let Some(stmt) = script.footing_lost.filter(|&lost| lost < at.start) {
+        let why = LeftWhy::Footing(line_of(script, stmt));
+        settled.left.extend(spans.iter().map(|(var, _)| ((*var).clone(), why)));
+        return settled;
+    }
     for (var, events) in spans {
         let mut moved = events.start.min(at.start)..events.end.max(at.end);
         match moved.find(|&s| hinders(script, s, var)) {
@@ -73,12 +78,16 @@ fn place(
                 settled.sealed.insert((*var).clone());
             }
             Some(stmt) => {
-                let line = script.lines.number(script.stmts[stmt].span.start);
-                settled.left.push(((*var).clone(), LeftWhy::Order(line)));
+                let why = LeftWhy::Order(line_of(script, stmt));
+                settled.left.push(((*var).clone(), why));
             }
         }
     }
     settled
+}
+
+fn line_of(script: &Script, stmt: usize) -> usize {
+    script.lines.number(script.stmts[stmt].span.start)
 }
 
 fn hinders(script: &Script, stmt: usize, var: &EnvName) -> bool {

@@ -87,6 +87,20 @@ fn keys_do_not_move_past_what_could_notice() {
     for (text, expected) in [
         ("export A_KEY=k1\nexport X=$B_KEY\nexport B_KEY=k2\n", "2:X:NeedsShell"),
         ("export A_KEY=k1\nsource_up\nexport B_KEY=k2\n", "3:B_KEY:Order(2)"),
+        ("cd ..\nexport A_KEY=k\n", "2:A_KEY:Footing(1)"),
+        ("true && pushd /\nexport A_KEY=k\n", "2:A_KEY:Footing(1)"),
+        (
+            "export XDG_DATA_HOME=$PWD/x\nexport A_KEY=k\n",
+            "1:XDG_DATA_HOME:NeedsShell 2:A_KEY:Footing(1)",
+        ),
+        ("export PATH=/bin\nexport A_KEY=k\n", "1:PATH:Reserved 2:A_KEY:Footing(1)"),
+        ("unset -f use\nexport A_KEY=k\n", "2:A_KEY:Footing(1)"),
+        (
+            "export PATH=$PWD/bin:$PATH A=$(cd x; pwd)\nexport A_KEY=k\n",
+            "1:PATH:NeedsShell 1:A:NeedsShell",
+        ),
+        ("HOME=/x true\nexport A_KEY=k\n", "1:HOME:Command"),
+        ("export A_KEY=k1\ncd ..\nexport B_KEY=k2\n", ""),
         ("export A_KEY=k1\neval \"$X\"\nexport B_KEY=k2\n", "3:B_KEY:Order(2)"),
         ("export A_KEY=k1\nX=$(aws id)\nexport B_KEY=k2\n", "2:X:NeedsShell 3:B_KEY:Order(2)"),
         (
