@@ -20,6 +20,13 @@ const QUOTES: &[u8] = b"'\"`";
 /// The lines that assign something: which bytes, and to what.
 pub(super) struct Layout(Vec<(Range<usize>, EnvName)>);
 
+impl Layout {
+    /// Where the assignments of such variables stand.
+    pub(super) fn lines(&self, goes: impl Fn(&EnvName) -> bool) -> Vec<Range<usize>> {
+        self.0.iter().filter(|(_, var)| goes(var)).map(|(span, _)| span.clone()).collect()
+    }
+}
+
 type Read<'a> = (Result<Zeroizing<Vec<u8>>, LeftWhy>, usize);
 
 /// Reads a file.

@@ -22,6 +22,7 @@ mod dotenv;
 mod found;
 mod json;
 mod script;
+mod stray;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -149,6 +150,7 @@ pub(crate) fn parse(kind: Kind, bytes: &[u8]) -> Result<EnvFile, ParseError> {
     found.assignments.sort_by_key(|a| a.line);
     let mut file = EnvFile { found, layout };
     file.leave_unsettled();
+    stray::name(&mut file.found, &file.layout, bytes);
     file.found.left.sort_by_key(|l| l.line);
     Ok(file)
 }

@@ -58,6 +58,8 @@ pub(crate) enum LeftWhy {
     Again(usize),
     /// Not readable without guessing.
     Unclear,
+    /// No assignment at all, but it looks like a key.
+    Stray,
 }
 
 impl fmt::Display for LeftWhy {
@@ -85,6 +87,7 @@ impl fmt::Display for LeftWhy {
             Self::Encoding => "it is not UTF-8",
             Self::NotText => "it is not a text, a number or a truth value",
             Self::Unclear => "its value is not clear",
+            Self::Stray => "it looks like a key, and is no assignment that can be taken",
             Self::Order(line) => {
                 return write!(f, "line {line} may set or read it; move it above that line");
             }

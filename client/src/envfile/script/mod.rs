@@ -34,6 +34,17 @@ pub(super) struct Script {
     lines: Lines,
 }
 
+impl Script {
+    /// Where such variables are assigned.
+    pub(super) fn values(&self, goes: impl Fn(&EnvName) -> bool) -> Vec<Range<usize>> {
+        let parts = self.stmts.iter().flat_map(|stmt| &stmt.parts);
+        parts
+            .filter(|part| matches!(&part.what, stmt::What::Sets(var, _) if goes(var)))
+            .map(|part| part.span.clone())
+            .collect()
+    }
+}
+
 /// One variable that could be taken.
 struct Candidate {
     last_set: Range<usize>,

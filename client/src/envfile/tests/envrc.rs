@@ -160,6 +160,20 @@ fn what_cannot_be_read_is_refused_with_its_line() {
 }
 
 #[test]
+fn keys_outside_of_assignments_are_named() {
+    let key = "ghp_abcdefghijklmnopqrstuvwxyz0123456789";
+    for (text, expected) in [
+        (format!(": \"${{GH_TOKEN:={key}}}\"\nexport GH_TOKEN\n"), "1:a value:Stray"),
+        (format!("cat >x <<E\n//r/:t={key}\nE\nexport T={key}\n"), "2:a value:Stray"),
+        (format!("export A=1 T={key} # {key}\nexport P='-\n{key}\n-'\n"), ""),
+        (format!("read -r T <<< {key}\n"), "1:a value:Stray"),
+        (format!("export T = {key}\nT=$({key})\n"), "1:a value:Stray 2:T:NeedsShell"),
+    ] {
+        assert_eq!(left(Envrc, &text), expected, "{text}");
+    }
+}
+
+#[test]
 fn a_name_or_a_first_byte_tells_the_kind() {
     use crate::envfile::Kind::{Dotenv, Json, Script};
     for (name, text, kind) in [
