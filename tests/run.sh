@@ -142,7 +142,9 @@ check_dependencies() {
 }
 
 run_tests() {
-  local arguments=() tool
+  local arguments=() signals=() tool
+  # In the background, a shell has us ignore these, and each program would inherit that.
+  ! env --default-signal=INT true 2>/dev/null || signals=(env "--default-signal=HUP,INT,QUIT")
   for tool in "${skip[@]}"; do
     arguments+=(--skip "needs_${tool/-/_}_")
   done
@@ -150,10 +152,10 @@ run_tests() {
     say "cargo test --doc"
     cargo test --workspace --locked --quiet --doc
     say "cargo nextest run"
-    exec cargo nextest run --workspace --locked --no-fail-fast -- "${arguments[@]}"
+    exec "${signals[@]}" cargo nextest run --workspace --locked --no-fail-fast -- "${arguments[@]}"
   fi
   say "cargo test"
-  exec cargo test --workspace --locked --no-fail-fast -- "${arguments[@]}"
+  exec "${signals[@]}" cargo test --workspace --locked --no-fail-fast -- "${arguments[@]}"
 }
 
 mkdir -p "$target_dir"

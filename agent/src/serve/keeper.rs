@@ -188,7 +188,7 @@ impl Keeper {
 
     /// Opens nothing if the vault was locked since `locks` was counted.
     async fn unlock_once(&self, ask: Unlock, locks: u64) -> Result<(), Refusal> {
-        let _deriving = self.deriving.lock().await;
+        let deriving = self.deriving.lock().await;
         let places = self.places.clone();
         let known = match &*self.state.borrow() {
             // Another has opened it while this one waited.
@@ -201,10 +201,16 @@ impl Keeper {
             None => store::open(&places, ask.passphrase.as_ref(), ask.accept_rollback),
         });
         let opened = opened.await?;
+        // `init` takes these two the other way round.
+        drop(deriving);
+        let _turn = self.turn.lock().await;
+        // A change that was under way may have been written after this was read.
+        let (places, read) = (self.places.clone(), opened.clone());
+        let newer = blocking(move || store::reread(&places, &read)).await;
         if self.locks.get() != locks {
             return Err(Refusal::Locked);
         }
-        self.install(opened);
+        self.install(newer.ok().flatten().unwrap_or(opened));
         tracing::info!("unlocked");
         Ok(())
     }
