@@ -189,9 +189,6 @@ const VARS_REFUSED: &[&str] = &[
 const VAR_PREFIXES_REFUSED: &[&str] = &[
     "LD_",
     "DYLD_",
-    "GIT_",
-    "SSH_",
-    "GPG_",
     "DBUS_",
     "XDG_",
     "DIRENV_",
@@ -212,6 +209,15 @@ const VAR_PREFIXES_REFUSED: &[&str] = &[
     "CORECLR_",
 ];
 const VAR_SUFFIXES_REFUSED: &[&str] = &["_ENDPOINT_URL", "_PROXY", "_proxy", "_functions"];
+
+/// Prefixes that programs share with people: git, ssh and gpg obey names under them, and
+/// others keep keys there.
+const VAR_PREFIXES_SHARED: &[&str] = &["GIT_", "SSH_", "GPG_"];
+/// What ends so under a shared prefix is a key, like `GIT_TOKEN`. None of the three programs
+/// reads a name with such an end: what they run or obey ends in `_ASKPASS`, `_COMMAND`,
+/// `_KEY_n`, `_VALUE_n` and the like. Hence no `_KEY`, no `_PASS`, no numbers here.
+const VAR_SUFFIXES_SHARED: &[&str] =
+    &["_TOKEN", "_PASSWORD", "_PASSPHRASE", "_SECRET", "_PAT", "_API_KEY"];
 
 /// Why a text is not a name. Carries no input: the caller has it, and escapes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, bincode::Decode)]
@@ -333,6 +339,8 @@ fn is_reserved(text: &str) -> bool {
     VARS_REFUSED.iter().any(|v| v.eq_ignore_ascii_case(text))
         || VAR_PREFIXES_REFUSED.iter().any(|p| text.starts_with(p))
         || VAR_SUFFIXES_REFUSED.iter().any(|s| text.ends_with(s))
+        || (VAR_PREFIXES_SHARED.iter().any(|p| text.starts_with(p))
+            && !VAR_SUFFIXES_SHARED.iter().any(|s| text.ends_with(s)))
 }
 
 #[cfg(test)]
@@ -383,6 +391,44 @@ mod tests {
             assert_eq!(EnvName::new(bad), Err(NameError::Reserved), "{bad}");
         }
         for good in ["OPENAI_API_KEY", "_x", "DATABASE_URL", "GITHUB_TOKEN", "PGPASSWORD"] {
+            assert!(EnvName::new(good).is_ok(), "{good}");
+        }
+        for bad in [
+            "GIT_ASKPASS",
+            "GIT_SSH",
+            "GIT_CONFIG_COUNT",
+            "GIT_CONFIG_KEY_0",
+            "GIT_CONFIG_VALUE_0",
+            "GIT_CONFIG_PARAMETERS",
+            "GIT_EXEC_PATH",
+            "GIT_PROXY_COMMAND",
+            "GIT_PROXY_SSL_KEY",
+            "GIT_PROXY_SSL_CERT_PASSWORD_PROTECTED",
+            "GIT_SSL_KEY",
+            "GIT_PASS",
+            "GIT_TOKEN_FILE",
+            "GIT_",
+            "SSH_ASKPASS",
+            "SSH_ASKPASS_REQUIRE",
+            "SSH_AUTH_SOCK",
+            "SSH_SK_PROVIDER",
+            "GPG_AGENT_INFO",
+            "GPG_TTY",
+            "LD_TOKEN",
+            "npm_config_SECRET",
+        ] {
+            assert_eq!(EnvName::new(bad), Err(NameError::Reserved), "{bad}");
+        }
+        for good in [
+            "GIT_TOKEN",
+            "GIT_PASSWORD",
+            "GIT_PAT",
+            "GIT_WEBHOOK_SECRET",
+            "GIT_API_KEY",
+            "SSH_PASSWORD",
+            "SSH_KEY_PASSPHRASE",
+            "GPG_PASSPHRASE",
+        ] {
             assert!(EnvName::new(good).is_ok(), "{good}");
         }
         for bad in ["1A", "A-B", "A=(", "A B", "A\n"] {
