@@ -122,6 +122,72 @@ fn makes_are_known() {
 }
 
 #[test]
+fn keys_are_found_inside_longer_values() {
+    for (value, expected) in [
+        ("https://ghp_0123456789abcdefABCD@github.com/a/b.git", "a GitHub token"),
+        ("git:ghp_0123456789abcdefABCD", "a GitHub token"),
+        ("Authorization: Bearer sk-proj-Abcdefghijklmnop0123", "an OpenAI key"),
+        (r#"{"api_key":"sk_live_0123456789abcdef"}"#, "a Stripe key"),
+        (r#"{"apiKey":"AIzaSyA0123456789abcdefghijklmnopqrstuv"}"#, "a Google API key"),
+        ("https://example.com/v1?key=AIzaSyA0123456789abcdefghijklmnopqrstuv", "a Google API key"),
+        ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln", "a JSON Web Token"),
+        (r#"{"key":"-----BEGIN PRIVATE KEY-----\nMIIB\n","x":1}"#, "a private key"),
+        ("-----BEGIN PGP PRIVATE KEY BLOCK-----", "a private key"),
+        ("123456789:AAF0123456789abcdefghijklmnopqrstuv", "a Telegram bot token"),
+        (
+            "https://api.telegram.org/bot123456789:AAF0123456789abcdefghijklmnopqrstuv/getMe",
+            "a Telegram bot token",
+        ),
+        ("SK0123456789abcdef0123456789abcdef", "a Twilio key"),
+        ("FlyV1 fm2_lJPE/+AAAA", "a Fly.io token"),
+    ] {
+        assert_eq!(why("X", value), format!("it looks like {expected}"), "{value}");
+    }
+    for value in [
+        "https://example.com/key-management-in-production-2024-overview",
+        "see sk-learn-based-classifier-2 and npm_config_registry_of_2024",
+        "-----BEGIN PUBLIC KEY-----",
+        "12345:AAF0123456789abcdefghijklmnopqrstuv",
+        "SK0123456789",
+    ] {
+        assert_eq!(why("X", value), "plain", "{value}");
+    }
+}
+
+#[test]
+fn connection_strings_hold_secrets() {
+    for value in [
+        "jdbc:postgresql://db:5432/x?user=app&password=hunter2",
+        "jdbc:mysql://app:hunter2@db/x",
+        "jdbc:sqlserver://db;user=sa;Password=hunter2;",
+        "Server=db;Database=x;User Id=sa;Pwd=hunter2;",
+        "Server=db;Password = 'hunter2'",
+        "host=db user=app password=hunter2",
+        r#"PlainLoginModule required username="a" password="hunter2";"#,
+        r#"PlainLoginModule required username=\"a\" password=\"hunter2\";"#,
+        r#"{"user": "app", "password": "hunter2"}"#,
+        r#"{"url":"postgres://app:hunter2@db/x"}"#,
+        "DefaultEndpointsProtocol=https;AccountName=a;AccountKey=aGVsbG8=;",
+        "Endpoint=sb://a.example.net/;SharedAccessKeyName=Root;SharedAccessKey=aGVsbG8=",
+        "https://a.blob.core.windows.net/c?sv=2024-01-01&sr=c&sig=aGVsbG8%3D",
+        "-Djavax.net.ssl.keyStorePassword=changeit",
+    ] {
+        assert!(why("X", value).starts_with("it looks like a"), "{value}");
+    }
+    for value in [
+        "jdbc:postgresql://db:5432/x?user=app",
+        "Server=db;User Id=sa;Password=;Encrypt=true",
+        "host=db reset_password=true",
+        "Endpoint=sb://a.example.net/;SharedAccessKeyName=Root",
+        "https://example.com/?design=round",
+        r#"{"password": "<password>"}"#,
+        "arn:aws:secretsmanager:eu-central-1:123456789012:secret:name",
+    ] {
+        assert_eq!(why("X", value), "plain", "{value}");
+    }
+}
+
+#[test]
 fn randomness_tells_and_everyday_values_do_not() {
     for value in ["tV9xQ2mB7kLp4ZsW8nRc3YdF", "9f8Gh2+kL0/pQ7rSt1uVw3xYz5Ab6Cd8E=="] {
         assert_eq!(why("X", value), "it looks random", "{value}");

@@ -1,6 +1,7 @@
 //! Decides whether an assignment holds a secret: by its shape, its name, its randomness.
 //! A guess that a human sees before anything happens; it never says what the value is.
 
+mod connections;
 mod names;
 mod random;
 mod shapes;
@@ -14,7 +15,8 @@ pub(super) fn of(var: &str, value: &[u8]) -> Verdict {
     if is_harmless(value) {
         return Verdict::Plain;
     }
-    if let Some(kind) = shapes::find(value) {
+    let text = str::from_utf8(value).ok();
+    if let Some(kind) = shapes::find(value).or_else(|| connections::find(text?)) {
         return Verdict::Secret(Why::Shape(kind));
     }
     if let Some(word) = names::find(var, value) {

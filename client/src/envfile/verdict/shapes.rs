@@ -60,7 +60,6 @@ const PREFIXES: &[(&str, usize, &str)] = &[
     ("nfp_", 20, "a Netlify token"),
     ("vercel_", 20, "a Vercel token"),
     ("fo1_", 20, "a Fly.io token"),
-    ("FlyV1 ", 20, "a Fly.io token"),
     ("hvs.", 20, "a HashiCorp Vault token"),
     ("hvb.", 20, "a HashiCorp Vault token"),
     ("tvly-", 20, "a Tavily key"),
@@ -74,62 +73,82 @@ const PREFIXES: &[(&str, usize, &str)] = &[
     ("AGE-PLUGIN-", 20, "an age identity"),
 ];
 
-/// Addresses that are secrets as a whole.
-const SECRET_ADDRESSES: &[(&str, &str)] = &[
+/// What begins so is a secret as a whole.
+const STARTS: &[(&str, &str)] = &[
     ("https://hooks.slack.com/", "a Slack webhook"),
     ("https://discord.com/api/webhooks/", "a Discord webhook"),
     ("https://discordapp.com/api/webhooks/", "a Discord webhook"),
     ("https://outlook.office.com/webhook/", "a Teams webhook"),
+    ("FlyV1 ", "a Fly.io token"),
 ];
 
-/// What the value looks like, if it is of a known make.
+/// Inside a longer text, a key has at least so many letters and digits in a row.
+const RUN_MIN: usize = 10;
+
+/// What the value looks like, or holds, if that is of a known make.
 pub(super) fn find(value: &[u8]) -> Option<&'static str> {
-    if value.starts_with(b"-----BEGIN ") && contains(value, b"PRIVATE KEY") {
+    if contains(value, b"-----BEGIN ") && contains(value, b"PRIVATE KEY") {
         return Some("a private key");
     }
     let text = str::from_utf8(value).ok()?;
-    if let Some((_, what)) = SECRET_ADDRESSES.iter().find(|(start, _)| text.starts_with(start)) {
+    if let Some((_, what)) = STARTS.iter().find(|(start, _)| text.starts_with(start)) {
         return Some(what);
     }
-    if has_password(text) {
-        return Some("an address with a password");
-    }
-    if contains(value, b"AccountKey=") || contains(value, b"SharedAccessKey=") {
-        return Some("an Azure connection string");
-    }
-    if text.contains(char::is_whitespace) && !text.starts_with("FlyV1 ") {
-        return None;
-    }
-    if is_jwt(text) {
+    let whole = (!text.contains(char::is_whitespace)).then_some(text);
+    let whole = whole.and_then(prefixed).map(|(_, what)| what);
+    whole
+        .or_else(|| parts(text, ":").find_map(telegram))
+        .or_else(|| parts(text, "").find_map(inner))
+}
+
+/// The longest runs of what keys are made of.
+fn parts<'t>(text: &'t str, also: &'static str) -> impl Iterator<Item = &'t str> {
+    text.split(move |c: char| !c.is_ascii_alphanumeric() && !"_-.".contains(c) && !also.contains(c))
+}
+
+/// What a part of a text is: more is asked of it than of a value that is nothing else.
+fn inner(part: &str) -> Option<&'static str> {
+    if is_jwt(part) {
         return Some("a JSON Web Token");
     }
+    if is_twilio(part) {
+        return Some("a Twilio key");
+    }
+    let (body, what) = prefixed(part)?;
+    let mut runs = body.split(|c: char| !c.is_ascii_alphanumeric());
+    runs.any(|run| run.len() >= RUN_MIN && run.bytes().any(is_keyish)).then_some(what)
+}
+
+/// The rest behind a maker's prefix, and what it is.
+fn prefixed(text: &str) -> Option<(&str, &'static str)> {
     let made =
         |(start, len, _): &&(&str, usize, &str)| text.len() >= *len && text.starts_with(start);
     let (start, _, what) = PREFIXES.iter().find(made)?;
     let body = &text[start.len()..];
-    // `sk-learn-based-classifier` is a word; keys have digits or capitals.
-    let keyish = |b: u8| b.is_ascii_digit() || b.is_ascii_uppercase();
-    body.bytes().any(keyish).then_some(*what)
+    body.bytes().any(is_keyish).then_some((body, *what))
+}
+
+/// `sk-learn-based-classifier` is a word; keys have digits or capitals.
+fn is_keyish(byte: u8) -> bool {
+    byte.is_ascii_digit() || byte.is_ascii_uppercase()
 }
 
 fn contains(value: &[u8], part: &[u8]) -> bool {
     value.windows(part.len()).any(|window| window == part)
 }
 
-/// `scheme://user:password@host`.
-fn has_password(text: &str) -> bool {
-    let Some((scheme, rest)) = text.split_once("://") else { return false };
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let Some((login, _)) = authority.rsplit_once('@').or_else(|| {
-        // A password may hold a bare slash, against the RFC.
-        rest.rsplit_once('@').filter(|(login, _)| !login.contains('/') || login.contains(':'))
-    }) else {
-        return false;
-    };
-    let password = login.split_once(':').map_or("", |(_, password)| password);
-    !password.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-}
-
 fn is_jwt(text: &str) -> bool {
     text.starts_with("eyJ") && text.len() >= 30 && text.matches('.').count() >= 2
+}
+
+fn is_twilio(text: &str) -> bool {
+    let hex = text.strip_prefix("SK").filter(|rest| rest.len() == 32);
+    hex.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()))
+}
+
+/// `bot123456789:AA…`: the number of the bot, and 35 bytes.
+fn telegram(part: &str) -> Option<&'static str> {
+    let (bot, key) = part.rsplit_once(':')?;
+    let digits = bot.bytes().rev().take_while(u8::is_ascii_digit).count();
+    (digits >= 6 && key.len() == 35 && key.starts_with("AA")).then_some("a Telegram bot token")
 }
