@@ -21,7 +21,6 @@ fn names_tell() {
         "MYSQL_PWD",
         "PGPASSWORD",
         "AWS_SECRET_ACCESS_KEY",
-        "SENTRY_DSN",
         "AUTH",
         "BASIC_AUTH",
         "APIKEY",
@@ -35,10 +34,33 @@ fn names_tell() {
         "PRIVATE_KEY",
         "SMTP_PASSWD",
         "SECRET_NAME_SALT",
+        "DB_PASSWORD2",
+        "PASSWORD1",
+        "API_TOKEN1",
+        "KEY2",
+        "KEY2_OLD",
+        "clientSecret",
+        "privateKey",
+        "accessToken",
+        "apiKey",
+        "oauth2Key",
+        "DBPASSWORD",
+        "dbpassword",
+        "AUTHTOKEN",
+        "AUTH0_CLIENT_SECRET",
+        "AUTHORIZATION",
+        "AUTHORIZATION_HEADER",
+        "AUTH_HEADER",
+        "MNEMONIC",
+        "WALLET_SEED_PHRASE",
     ] {
         assert!(why(var, "hunter-two").starts_with("its name has "), "{var}");
     }
     assert_eq!(why("OPENAI_API_KEY", "abc123"), "its name has API_KEY");
+}
+
+#[test]
+fn names_of_other_things_do_not() {
     for var in [
         "MONKEY",
         "KEYBOARD",
@@ -58,6 +80,19 @@ fn names_tell() {
         "NODE_ENV",
         "LOG_LEVEL",
         "TOKENIZER",
+        "PUBKEY",
+        "SSH_PUBKEY2",
+        "publicKey",
+        "VAPID_PUBLIC_KEY",
+        "TLS_KEY1_FILE",
+        "tokenUrl",
+        "accessKeyId",
+        "TOKEN_ADDRESS",
+        "AUTH_HEADER_NAME",
+        "AUTH0_TENANT",
+        "ONEPASSWORD_ACCOUNT",
+        "TIKTOKEN_ENCODING",
+        "monkeyKing",
     ] {
         assert_eq!(why(var, "hunter-two"), "plain", "{var}");
     }
@@ -88,6 +123,13 @@ fn values_overrule_names() {
         "todo",
     ] {
         assert_eq!(why("API_KEY", value), "plain", "{value}");
+    }
+    for name in ["MAX_TOKENS", "TOKEN_BUDGET", "KEY_ROTATION", "API_KEY", "AUTH"] {
+        assert_eq!(why(name, "4096"), "plain", "{name}");
+        assert_ne!(why(name, "123456789"), "plain", "{name}");
+    }
+    for name in ["PIN", "DB_PASSWORD", "SMTP_PASSWD", "KEY_PASSPHRASE", "SECRET_TOKEN", "PASS"] {
+        assert_ne!(why(name, "4096"), "plain", "{name}");
     }
     assert_ne!(why("API_KEY", "/9j4AAQSkZJRgABAQAAAQABAAD2wBDAAgGBgcGBQgHBwcJ=="), "plain");
 }
@@ -185,6 +227,54 @@ fn connection_strings_hold_secrets() {
     ] {
         assert_eq!(why("X", value), "plain", "{value}");
     }
+}
+
+#[test]
+fn a_dsn_is_a_secret_if_it_lets_in() {
+    for value in [
+        "postgres://app:hunter2@db/x",
+        "app:hunter2@tcp(db:3306)/x",
+        "host=db password=hunter2",
+        "https://0123456789abcdef0123456789abcdef@o1.ingest.example.io/1",
+    ] {
+        assert_ne!(why("SENTRY_DSN", value), "plain", "{value}");
+    }
+    for value in ["localhost", "hunter-two", "postgres://app@db:5432/x", "mysql:host=db;dbname=x"] {
+        assert_eq!(why("SENTRY_DSN", value), "plain", "{value}");
+    }
+}
+
+#[test]
+fn what_is_published_is_plain_unless_its_name_is_sure() {
+    for value in [
+        "pk_test_0123456789abcdefABCDEF",
+        "pk_live_0123456789abcdefABCDEF",
+        "0x52908400098527886E0F7030069857D2E4169EE7",
+        "sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=",
+        "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "123456789012-0a1b2c3d4e5f6g7h8i9j0k1l2m3n4o5p.apps.googleusercontent.com",
+    ] {
+        for name in ["X", "KEY", "AUTH_TOKEN"] {
+            assert_eq!(why(name, value), "plain", "{name}={value}");
+        }
+        for name in ["CLIENT_SECRET", "PASSWORD2", "PRIVATE_KEY"] {
+            assert_ne!(why(name, value), "plain", "{name}={value}");
+        }
+    }
+    for value in [
+        "org-aB3dE5gH7jK9mN1pQ3sT5vW7",
+        "price_1MoBy5LkdIwHu7ixZhnattbh",
+        "prod_NffrFeUfNV2HibXy3Kd9",
+    ] {
+        assert_eq!(why("X", value), "plain", "{value}");
+        assert_ne!(why("API_KEY", value), "plain", "{value}");
+    }
+    let key = "0x0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+    assert_ne!(why("DEPLOYER_KEY", key), "plain");
+    assert_eq!(
+        why("MINISIGN_PUB", "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"),
+        "plain"
+    );
 }
 
 #[test]

@@ -66,3 +66,12 @@ fn has_password(text: &str) -> bool {
     !password.is_empty()
         && scheme.bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.:".contains(&b))
 }
+
+/// Whether what connects to a service is more than an address: a login, or a long random part.
+pub(super) fn has_credentials(value: &[u8]) -> bool {
+    let Ok(text) = str::from_utf8(value) else { return true };
+    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let login = rest.rsplit_once('@').is_some_and(|(login, _)| login.contains(':'));
+    let random = |part: &str| part.len() >= 16 && part.bytes().any(|b| b.is_ascii_digit());
+    login || text.split(|c: char| !c.is_ascii_alphanumeric()).any(random)
+}

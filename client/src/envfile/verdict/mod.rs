@@ -4,6 +4,7 @@
 mod connections;
 mod names;
 mod random;
+mod seen;
 mod shapes;
 
 use crate::envfile::Verdict;

@@ -1,5 +1,6 @@
 //! Values that only a generator writes: long, mixed, without words, places or addresses.
 
+use crate::envfile::verdict::{names, seen};
 use zeroize::Zeroizing;
 
 /// Shorter ones are told apart by name and make alone.
@@ -22,6 +23,8 @@ const SEEN: &[&str] = &[
     "VERSION",
     "PUBLIC",
     "PUBLISHABLE",
+    "PUB",
+    "PUBKEY",
     "IMAGE",
     "TAG",
     "REGION",
@@ -34,8 +37,8 @@ const SEEN: &[&str] = &[
 
 /// Whether nothing but a generator writes this.
 pub(super) fn is_random(var: &str, value: &[u8]) -> bool {
-    let name = var.to_ascii_uppercase();
-    if value.len() < LENGTH_MIN || name.split('_').any(|word| SEEN.contains(&word)) {
+    let named = names::words(var).iter().any(|word| SEEN.contains(&word.as_str()));
+    if named || value.len() < LENGTH_MIN || seen::is_id(value) {
         return false;
     }
     // One alphabet of keys: base64 in both kinds, hex, and what makers put between.
