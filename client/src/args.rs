@@ -107,7 +107,7 @@ pub(crate) struct SetArgs {
     /// The secret
     #[arg(value_parser = secret_name)]
     pub(crate) name: SecretName,
-    /// Keep every byte of stdin, a newline at its end too
+    /// Keep every byte of stdin, a newline at its end too, and an empty value
     #[arg(long)]
     pub(crate) raw: bool,
     /// Never export it: only exec may hand it out

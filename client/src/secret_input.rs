@@ -2,13 +2,23 @@
 
 use crate::report::{Failure, cause};
 use crate::tty::Tty;
-use keyagent_wire::{VALUE_BYTES_MAX, Value};
+use keyagent_wire::{SecretName, VALUE_BYTES_MAX, Value};
 use std::io::{self, IsTerminal, Read};
 use zeroize::Zeroizing;
 
-/// One value: typed and not shown if stdin is a terminal, all of stdin if it is not.
-pub(crate) fn value(prompt: &str, raw: bool) -> Result<Value, Failure> {
-    if io::stdin().is_terminal() { typed(prompt) } else { read(&mut io::stdin().lock(), raw) }
+/// The value of a secret: typed and not shown if stdin is a terminal, all of stdin if it is
+/// not. An empty one is taken only as it is: a pipe that failed must not replace a key.
+pub(crate) fn value(name: &SecretName, raw: bool) -> Result<Value, Failure> {
+    if io::stdin().is_terminal() {
+        return typed(&format!("value of `{name}`: "));
+    }
+    let value = read(&mut io::stdin().lock(), raw)?;
+    if value.byte_count() == 0 && !raw {
+        return Err(Failure::failed(format!("cannot set `{name}`: stdin is empty")).hint(format!(
+            "`--raw` keeps an empty value: `keyagent set --raw {name} </dev/null`"
+        )));
+    }
+    Ok(value)
 }
 
 fn typed(prompt: &str) -> Result<Value, Failure> {
@@ -19,7 +29,7 @@ fn typed(prompt: &str) -> Result<Value, Failure> {
     let line = tty.hidden(prompt, VALUE_BYTES_MAX)?;
     if line.is_empty() {
         return Err(Failure::failed("no value was typed")
-            .hint("`keyagent set NAME </dev/null` sets an empty one"));
+            .hint("`keyagent set --raw NAME </dev/null` sets an empty one"));
     }
     value_of(&line)
 }

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 /// Adds a secret, or makes a new version of it.
 pub(crate) fn set(args: SetArgs) -> Result<(), Failure> {
-    let value = secret_input::value(&format!("value of `{}`: ", args.name), args.raw)?;
+    let value = secret_input::value(&args.name, args.raw)?;
     let put = Put {
         name: args.name,
         value,

@@ -9,7 +9,7 @@ use std::path::Path;
 /// Every verb that needs the open vault, in a project.
 const NEED_VAULT: &[&[&str]] = &[
     &["get", "app/A_KEY"],
-    &["set", "app/B_KEY"],
+    &["set", "--raw", "app/B_KEY"],
     &["list"],
     &["show", "app/A_KEY"],
     &["rm", "app/A_KEY"],
@@ -264,9 +264,8 @@ fn a_value_comes_back_as_it_went() {
         (&b"one\n"[..], false, &b"one"[..]),
         (b"two\n\n", false, b"two\n"),
         (b"raw\n", true, b"raw\n"),
-        (b"", false, b""),
-        (b"\n", false, b""),
         (b"\r\n", false, b"\r"),
+        (b"", true, b""),
         (&all, true, &all),
         (&long, true, &long),
     ] {
@@ -280,6 +279,24 @@ fn a_value_comes_back_as_it_went() {
     }
     assert_eq!(given::generation(&home), before, "what is refused is not written");
     home.keyagent(["get", "v"]).run().quietly().prints(&long);
+}
+
+/// A pipe that failed must not replace a key by nothing.
+#[test]
+fn nothing_on_stdin_is_no_value_unless_raw() {
+    let (home, _agent) = given::project();
+    let written = given::generation(&home);
+    for stdin in ["", "\n"] {
+        let set = home.keyagent(["set", "app/A_KEY"]).stdin(stdin).run().fails(1);
+        set.complains("cannot set `app/A_KEY`: stdin is empty").complains("`--raw` keeps");
+    }
+    for script in ["false | keyagent set app/A_KEY", "keyagent set app/A_KEY <&-"] {
+        home.command("sh").args(["-c", script]).run().fails(1).complains("stdin is empty");
+    }
+    assert_eq!(given::generation(&home), written);
+    home.keyagent(["get", "app/A_KEY"]).run().quietly().prints(home.canary());
+    home.command("sh").args(["-c", "keyagent set --raw app/A_KEY </dev/null"]).run().code(0);
+    home.keyagent(["get", "app/A_KEY"]).run().quietly().prints("");
 }
 
 #[test]
