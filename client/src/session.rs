@@ -52,16 +52,43 @@ impl Session {
         request: &Request,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<Reply, Failure> {
+        let reply = self.reply_to(request, descriptors)?;
+        self.accept(reply)
+    }
+
+    /// Asks for what the agent may well not have: nothing, if it refuses with just this.
+    pub(crate) fn ask_unless(
+        &mut self,
+        request: &Request,
+        absent: &Refusal,
+    ) -> Result<Option<Reply>, Failure> {
+        match self.reply_to(request, &[])? {
+            Reply::Refused(refusal) if refusal == *absent => Ok(None),
+            reply => self.accept(reply).map(Some),
+        }
+    }
+
+    /// What the agent says, once the vault is open if a human can open it.
+    fn reply_to(
+        &mut self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Reply, Failure> {
         // Only once, and only first: a new connection would lose what the old one staged.
         let may_ask = std::mem::replace(&mut self.may_ask, false);
-        match self.connection.ask(request, descriptors)? {
-            Reply::Refused(Refusal::Locked) if may_ask => match Tty::open() {
-                Some(mut tty) => {
-                    self.open_vault(&mut tty)?;
-                    accept(self.connection.ask(request, descriptors)?)
-                }
-                None => Err(refusal::failure(&Refusal::Locked)),
-            },
+        let reply = self.connection.ask(request, descriptors)?;
+        if may_ask
+            && matches!(reply, Reply::Refused(Refusal::Locked))
+            && let Some(mut tty) = Tty::open()
+        {
+            self.open_vault(&mut tty)?;
+            return self.connection.ask(request, descriptors);
+        }
+        Ok(reply)
+    }
+
+    fn accept(&mut self, reply: Reply) -> Result<Reply, Failure> {
+        match reply {
             Reply::Refused(refusal @ Refusal::Vault { .. }) => Err(self.way_out(&refusal)),
             reply => accept(reply),
         }

@@ -3,6 +3,7 @@
 use crate::args::ImportArgs;
 use crate::envfile::{Assignment, EnvFile, Left, Verdict};
 use crate::report::Failure;
+use keyagent_wire::EnvName;
 use keyagent_wire::frame::NAMES_MAX;
 use std::collections::BTreeSet;
 
@@ -12,6 +13,19 @@ pub(crate) struct Chosen<'a> {
     pub(crate) keys: Vec<&'a Assignment>,
     /// What was wanted, too, and cannot go together with them.
     pub(crate) left: Vec<Left>,
+    /// What was wanted, too, and has another value in the vault.
+    pub(crate) taken: BTreeSet<EnvName>,
+}
+
+impl<'a> Chosen<'a> {
+    /// The same without these, and without what cannot go if they stay.
+    pub(crate) fn without(&self, file: &EnvFile, taken: BTreeSet<EnvName>) -> Self {
+        let keys = self.keys.iter().map(|key| key.var.clone());
+        let wanted = keys.filter(|var| !taken.contains(var)).collect();
+        let (settled, left) = file.settle(&wanted);
+        let keys = self.keys.iter().copied().filter(|key| settled.contains(&key.var)).collect();
+        Self { keys, left: [&self.left[..], &left].concat(), taken }
+    }
 }
 
 /// `--only`: exactly these; `--all`: all that can be; else what looks like a secret.
@@ -37,7 +51,7 @@ pub(crate) fn choose<'a>(file: &'a EnvFile, args: &ImportArgs) -> Result<Chosen<
     if keys.len() > NAMES_MAX {
         return Err(too_many(keys.len()));
     }
-    Ok(Chosen { keys, left })
+    Ok(Chosen { keys, left, taken: BTreeSet::new() })
 }
 
 /// The failure of more keys than a manifest may bind.

@@ -10,11 +10,12 @@ mod plan;
 mod project_name;
 mod seal;
 mod source;
+mod taken;
 mod trust;
 
 use crate::args::ImportArgs;
 use crate::envfile;
-use crate::report::{self, Failure};
+use crate::report::Failure;
 use plan::{Names, Plan};
 use source::Source;
 use std::path::{Path, PathBuf};
@@ -31,8 +32,7 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
         .map_err(|e| Failure::failed(format!("cannot read `{}`: {e}", source.shown())))?;
     let chosen = keys::choose(&file, args)?;
     if chosen.keys.is_empty() {
-        plan::show_left(&file, &chosen);
-        report::note(format!("nothing to seal in `{}`", source.shown()));
+        plan::show_nothing(&source, &file, &chosen);
         return Ok(());
     }
     if args.dry_run {
@@ -40,7 +40,8 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
         Plan::new(&chosen.keys, &names)?.show(&source, &file, &chosen);
         return Ok(());
     }
-    seal::run(&seal::Job { source: &source, kind, file: &file, chosen, replace: args.replace })
+    let (named, replace) = (!args.only.is_empty(), args.replace);
+    seal::run(&seal::Job { source: &source, kind, file: &file, chosen, named, replace })
 }
 
 fn path(args: &ImportArgs) -> Result<PathBuf, Failure> {

@@ -4,10 +4,11 @@ use crate::atomic::{Look, Workplace};
 use crate::fingerprint;
 use crate::import::source::{self, Source};
 use crate::project::{pasted, show};
+use crate::refusal;
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use keyagent_wire::request::Part;
-use keyagent_wire::{Reply, Request, VALUE_BYTES_MAX, Value};
+use keyagent_wire::{Refusal, Reply, Request, VALUE_BYTES_MAX, Value};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -38,7 +39,8 @@ pub(crate) fn stage(
 pub(crate) fn put_back(path: &Path) -> Result<(), Failure> {
     let target = target(path)?;
     let mut session = Session::begin()?;
-    let (original, after) = fetch(&mut session, &target)?;
+    let kept = fetch(&mut session, &target)?;
+    let (original, after) = kept.ok_or_else(|| refusal::failure(&Refusal::NoOriginal))?;
     let now = if target.exists() { Some(source::read(&target)?) } else { None };
     if let Some((bytes, _)) = &now {
         if **bytes == *original {
@@ -52,6 +54,14 @@ pub(crate) fn put_back(path: &Path) -> Result<(), Failure> {
     write_back(&target, &original, now.as_ref().map(|(_, metadata)| metadata))?;
     report::note(format!("`{}` is as it was; its keys are in plain text again", show(path)));
     Ok(())
+}
+
+/// The file at that place as it was before the last import that rewrote it, if one did.
+pub(crate) fn find(
+    session: &mut Session,
+    target: &Path,
+) -> Result<Option<Zeroizing<Vec<u8>>>, Failure> {
+    Ok(fetch(session, target)?.map(|(bytes, _)| bytes))
 }
 
 /// Writes the file in its directory, which may be the one that is claimed already.
@@ -78,25 +88,33 @@ fn target(path: &Path) -> Result<PathBuf, Failure> {
     }
 }
 
-fn fetch(session: &mut Session, target: &Path) -> Result<(Zeroizing<Vec<u8>>, [u8; 32]), Failure> {
+/// An original, whole, and the fingerprint of what the import left.
+type Kept = (Zeroizing<Vec<u8>>, [u8; 32]);
+
+fn fetch(session: &mut Session, target: &Path) -> Result<Option<Kept>, Failure> {
     let path = target.as_os_str().as_bytes();
-    let mut ask = |part| match session.ask(&Request::Original { path: path.to_vec(), part })? {
-        Reply::Original { parts, after, bytes } if parts <= PARTS_MAX => Ok((parts, after, bytes)),
-        _ => Err(unexpected()),
+    let mut ask = |part| {
+        let ask = Request::Original { path: path.to_vec(), part };
+        match session.ask_unless(&ask, &Refusal::NoOriginal)? {
+            Some(Reply::Original { parts, after, bytes }) if parts <= PARTS_MAX => {
+                Ok(Some((parts, after, bytes)))
+            }
+            Some(_) => Err(unexpected()),
+            None => Ok(None),
+        }
     };
-    let (parts, after, first) = ask(0)?;
+    let Some((parts, after, first)) = ask(0)? else { return Ok(None) };
     // Sized for the largest, so that it does not grow.
     let mut original = Zeroizing::new(Vec::with_capacity(parts as usize * VALUE_BYTES_MAX));
     original.extend_from_slice(first.expose());
     for part in 1..parts {
-        let (_, same_after, bytes) = ask(part)?;
-        if same_after != after {
-            return Err(Failure::failed("the original changed while it was read")
-                .hint("try again in a moment"));
-        }
+        let next = ask(part)?.filter(|(_, same_after, _)| *same_after == after);
+        let (_, _, bytes) = next.ok_or_else(|| {
+            Failure::failed("the original changed while it was read").hint("try again in a moment")
+        })?;
         original.extend_from_slice(bytes.expose());
     }
-    Ok((original, after))
+    Ok(Some((original, after)))
 }
 
 fn write_back(target: &Path, original: &[u8], model: Option<&Metadata>) -> Result<(), Failure> {

@@ -4,6 +4,7 @@ use crate::envfile::{Assignment, EnvFile, Verdict};
 use crate::import::keys::Chosen;
 use crate::import::project_name;
 use crate::import::source::Source;
+use crate::import::taken;
 use crate::report::{self, Failure};
 use keyagent_wire::reply::Review;
 use keyagent_wire::request::Clash;
@@ -84,15 +85,25 @@ impl Step<'_> {
     }
 }
 
+/// Says that nothing is sealed, and why.
+pub(crate) fn show_nothing(source: &Source, file: &EnvFile, chosen: &Chosen<'_>) {
+    show_left(file, chosen);
+    report::note(format!("nothing to seal in `{}`", source.shown()));
+}
+
 /// Says what stays in the file, and why.
-pub(crate) fn show_left(file: &EnvFile, chosen: &Chosen<'_>) {
+fn show_left(file: &EnvFile, chosen: &Chosen<'_>) {
     let is_told = |var: &EnvName| {
         chosen.keys.iter().any(|key| key.var == *var)
             || chosen.left.iter().any(|left| left.var == var.as_str())
+            || chosen.taken.contains(var)
     };
     for assignment in file.assignments().iter().filter(|a| !is_told(&a.var)) {
         let (line, var) = (assignment.line, &assignment.var);
         report::note(format!("  line {line}: {var} stays (`--only {var}` seals it)"));
+    }
+    for taken in file.assignments().iter().filter(|a| chosen.taken.contains(&a.var)) {
+        report::note(format!("  line {}: {} stays: {}", taken.line, taken.var, taken::WHY));
     }
     for left in chosen.left.iter().chain(file.left()) {
         report::note(format!("  line {}: {} stays: {}", left.line, left.var, left.why));

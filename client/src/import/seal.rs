@@ -5,16 +5,16 @@ use crate::atomic::{Look, Workplace};
 use crate::envfile::{self, Assignment, EnvFile, Kind};
 use crate::fingerprint;
 use crate::import::keys::{self, Chosen};
-use crate::import::plan::{Names, Plan};
+use crate::import::plan::{self, Names, Plan};
 use crate::import::source::Source;
-use crate::import::{original, project_name, trust};
+use crate::import::{original, project_name, taken, trust};
 use crate::project::{self, MANIFEST, Project};
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use keyagent_wire::frame::NAMES_MAX;
 use keyagent_wire::reply::{Outcome, Review, Written};
 use keyagent_wire::request::{Bind, Binding, Put, Resolve};
-use keyagent_wire::{Channel, ProfileName, Reply, Request, SecretName};
+use keyagent_wire::{Channel, EnvName, ProfileName, Reply, Request, SecretName};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;
@@ -34,6 +34,8 @@ pub(crate) struct Job<'a> {
     pub(crate) file: &'a EnvFile,
     /// The keys to seal.
     pub(crate) chosen: Chosen<'a>,
+    /// Whether a human named each of them.
+    pub(crate) named: bool,
     /// Whether to take them out of the file.
     pub(crate) replace: bool,
 }
@@ -48,25 +50,45 @@ pub(crate) fn run(job: &Job<'_>) -> Result<(), Failure> {
     let review = review(&mut session, project.as_ref())?;
     check_count(job, review.as_ref())?;
     let names = name(&mut session, job, review.as_ref())?;
-    let plan = Plan::new(&job.chosen.keys, &names)?;
-    plan.show(job.source, job.file, &job.chosen);
-    let changed = changed(&mut session, &plan, review.as_ref())?;
-    if let Some(review) = &review
-        && trust::ask(review, &plan, &changed)?
+    let wanted = Plan::new(&job.chosen.keys, &names)?;
+    let taken = taken(&mut session, job, &wanted, review.as_ref())?;
+    let chosen = job.chosen.without(job.file, taken);
+    let keys_stay = || taken::failure(&chosen.taken, &wanted, job.source, job.replace);
+    if chosen.keys.is_empty() {
+        plan::show_nothing(job.source, job.file, &chosen);
+        return Err(keys_stay());
+    }
+    let plan = Plan::new(&chosen.keys, &names)?;
+    plan.show(job.source, job.file, &chosen);
+    seal(job, session, &place, &plan, project.as_ref(), review.as_ref())?;
+    if chosen.taken.is_empty() { Ok(()) } else { Err(keys_stay()) }
+}
+
+fn seal(
+    job: &Job<'_>,
+    mut session: Session,
+    place: &Workplace,
+    plan: &Plan<'_>,
+    project: Option<&Project>,
+    review: Option<&Review>,
+) -> Result<(), Failure> {
+    let changed = changed(&mut session, plan, review)?;
+    if let Some(review) = review
+        && trust::ask(review, plan, &changed)?
     {
         // A human took longer than the agent keeps a silent connection.
         session = Session::begin()?;
     }
     let rewritten =
         job.replace.then(|| envfile::rewrite(job.file, job.source.bytes(), &plan.sealed()));
-    let written = commit(&mut session, &plan, job.source, rewritten.as_deref())?;
-    let expected = bindings(&plan, &written)?;
-    bind(&mut session, &place, &plan, project.as_ref(), &expected)?;
-    let project = allow(&mut session, &place, review.as_ref(), &expected)?;
-    read_back(&mut session, &project, &plan, channel(job))?;
-    tell(&plan, &written);
+    let written = commit(&mut session, plan, job.source, rewritten.as_deref())?;
+    let expected = bindings(plan, &written)?;
+    bind(&mut session, place, plan, project, &expected)?;
+    let project = allow(&mut session, place, review, &expected)?;
+    read_back(&mut session, &project, plan, channel(job))?;
+    tell(plan, &written);
     match rewritten {
-        Some(rewritten) => replace(job, &place, &rewritten),
+        Some(rewritten) => replace(job, place, &rewritten),
         None => {
             let file = job.source.pasted();
             report::hint(format!("`keyagent import --replace {file}` takes the keys out of it"));
@@ -127,6 +149,20 @@ fn has_names_under(session: &mut Session, project: &ProfileName) -> Result<bool,
     }
 }
 
+/// The keys that stay because the project has another value for them; none of those that a
+/// human named.
+fn taken(
+    session: &mut Session,
+    job: &Job<'_>,
+    plan: &Plan<'_>,
+    review: Option<&Review>,
+) -> Result<BTreeSet<EnvName>, Failure> {
+    match review {
+        Some(review) if !job.named => taken::find(session, plan, review, job.source, job.kind),
+        _ => Ok(BTreeSet::new()),
+    }
+}
+
 /// The secrets that a manifest which nobody allowed binds, and that have another value than
 /// the file: a new version would take it away from whoever uses it.
 fn changed(
@@ -139,9 +175,7 @@ fn changed(
     let is_there =
         |name: &SecretName| review.bindings.iter().any(|b| b.present && b.secret == *name);
     for step in plan.steps.iter().filter(|step| step.bound && is_there(&step.name)) {
-        let get = Request::Get { name: step.name.clone(), version: None };
-        let Reply::Value(value) = session.ask(&get)? else { return Err(unexpected()) };
-        if !value.same_as(&step.assignment.value) {
+        if taken::differs(session, &step.name, step.assignment)? {
             changed.insert(step.name.clone());
         }
     }

@@ -17,6 +17,7 @@ mod golden;
 mod grants;
 mod import;
 mod import_bash;
+mod import_care;
 mod import_dotenv;
 mod import_faults;
 mod inspection;
