@@ -15,6 +15,8 @@ pub(crate) struct Chosen<'a> {
     pub(crate) left: Vec<Left>,
     /// What was wanted, too, and has another value in the vault.
     pub(crate) taken: BTreeSet<EnvName>,
+    /// What was named, and the file has not.
+    pub(crate) absent: Vec<EnvName>,
 }
 
 impl<'a> Chosen<'a> {
@@ -24,16 +26,18 @@ impl<'a> Chosen<'a> {
         let wanted = keys.filter(|var| !taken.contains(var)).collect();
         let (settled, left) = file.settle(&wanted);
         let keys = self.keys.iter().copied().filter(|key| settled.contains(&key.var)).collect();
-        Self { keys, left: [&self.left[..], &left].concat(), taken }
+        let left = [&self.left[..], &left].concat();
+        Self { keys, left, taken, absent: self.absent.clone() }
     }
 }
 
 /// `--only`: exactly these; `--all`: all that can be; else what looks like a secret.
 pub(crate) fn choose<'a>(file: &'a EnvFile, args: &ImportArgs) -> Result<Chosen<'a>, Failure> {
-    for var in &args.only {
-        if !file.assignments().iter().any(|assignment| assignment.var == *var) {
-            return Err(not_there(file, var.as_str()));
-        }
+    let is_set = |var: &&EnvName| file.assignments().iter().any(|set| set.var == **var);
+    let absent: Vec<_> = args.only.iter().filter(|var| !is_set(var)).cloned().collect();
+    let is_absent = |left: &&Left| absent.iter().any(|var| var.as_str() == left.var);
+    if let Some(left) = file.left().iter().find(is_absent) {
+        return Err(cannot_seal(left));
     }
     let wanted = |assignment: &&Assignment| match &assignment.verdict {
         _ if !args.only.is_empty() => args.only.contains(&assignment.var),
@@ -51,7 +55,7 @@ pub(crate) fn choose<'a>(file: &'a EnvFile, args: &ImportArgs) -> Result<Chosen<
     if keys.len() > NAMES_MAX {
         return Err(too_many(keys.len()));
     }
-    Ok(Chosen { keys, left, taken: BTreeSet::new() })
+    Ok(Chosen { keys, left, taken: BTreeSet::new(), absent })
 }
 
 /// The failure of more keys than a manifest may bind.
@@ -64,9 +68,7 @@ fn cannot_seal(left: &Left) -> Failure {
     Failure::usage(format!("cannot seal `{}`, line {}: {}", left.var, left.line, left.why))
 }
 
-fn not_there(file: &EnvFile, var: &str) -> Failure {
-    match file.left().iter().find(|left| left.var == var) {
-        Some(left) => cannot_seal(left),
-        None => Failure::usage(format!("the file does not set `{var}`")),
-    }
+/// The failure of a name that the file has not.
+pub(crate) fn not_set(var: &EnvName) -> Failure {
+    Failure::usage(format!("the file does not set `{var}`"))
 }

@@ -9,6 +9,7 @@ mod original;
 mod plan;
 mod project_name;
 mod seal;
+mod sealed;
 mod source;
 mod taken;
 mod trust;
@@ -31,6 +32,10 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), Failure> {
     let file = envfile::parse(kind, source.bytes())
         .map_err(|e| Failure::failed(format!("cannot read `{}`: {e}", source.shown())))?;
     let chosen = keys::choose(&file, args)?;
+    sealed::tell(&chosen.absent, source.directory())?;
+    if chosen.keys.is_empty() && !chosen.absent.is_empty() {
+        return Ok(());
+    }
     if chosen.keys.is_empty() {
         plan::show_nothing(&source, &file, &chosen);
         return Ok(());

@@ -98,7 +98,10 @@ fn seal(
 }
 
 /// What the manifest binds, and whether it is allowed; nothing without a manifest.
-fn review(session: &mut Session, project: Option<&Project>) -> Result<Option<Review>, Failure> {
+pub(crate) fn review(
+    session: &mut Session,
+    project: Option<&Project>,
+) -> Result<Option<Review>, Failure> {
     let Some(project) = project else { return Ok(None) };
     match session.ask_about(&Request::Review, Some(project))? {
         Reply::Review(review) => Ok(Some(review)),

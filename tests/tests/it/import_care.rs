@@ -1,7 +1,7 @@
 //! What `import` does not do behind one's back: it puts no value in the place of another,
 //! claims nothing of a file that is not so, and says who will miss the keys.
 
-use crate::given::{generation, tree};
+use crate::given::{self, generation, tree};
 use keyagent_tests::{Agent, Home, Output};
 use std::fs;
 
@@ -125,4 +125,26 @@ fn what_the_vault_lost_is_sealed_anew() {
     home.keyagent(["lock"]).run().quietly();
     import(&home, &[".env", "--replace"]).fails(4);
     assert!(is(&home, ".env", "A_KEY=@3\n"));
+}
+
+#[test]
+fn a_key_that_is_named_again_is_sealed_already() {
+    let (home, _agent) = with_vault();
+    write(&home, ".envrc", "export A_KEY=@\nexport B_KEY=@b\n");
+    let only = |vars: &str| import(&home, &["--replace", "--only", vars]);
+    only("A_KEY").code(0);
+    let before = (tree(&home.work()), generation(&home));
+    only("A_KEY").code(0).prints("").complains("`A_KEY` is sealed already");
+    only("C_KEY").fails(2).complains("the file does not set `C_KEY`");
+    only("A_KEY,C_KEY").fails(2).complains("the file does not set `C_KEY`");
+    import(&home, &["--dry-run", "--only", "A_KEY"]).code(0).complains("sealed already");
+    assert!((tree(&home.work()), generation(&home)) == before);
+    only("A_KEY,B_KEY").code(0).complains("`A_KEY` is sealed already");
+    assert!(is(&home, ".envrc", "use keyagent\n"));
+    // Bound, but not allowed any more; or not there any more.
+    home.keyagent(["deny"]).run().code(0);
+    only("A_KEY").fails(2).complains("the file does not set `A_KEY`");
+    given::allow(&home, home.work());
+    home.keyagent(["rm", "work/A_KEY"]).run().quietly();
+    only("A_KEY").fails(2).complains("the file does not set `A_KEY`");
 }
