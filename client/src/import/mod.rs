@@ -8,6 +8,7 @@ mod keys;
 mod original;
 mod plan;
 mod project_name;
+mod remains;
 mod seal;
 mod sealed;
 mod source;

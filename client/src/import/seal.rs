@@ -7,7 +7,7 @@ use crate::fingerprint;
 use crate::import::keys::{self, Chosen};
 use crate::import::plan::{self, Names, Plan};
 use crate::import::source::Source;
-use crate::import::{original, project_name, taken, trust};
+use crate::import::{original, project_name, remains, taken, trust};
 use crate::project::{self, MANIFEST, Project};
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
@@ -88,7 +88,7 @@ fn seal(
     read_back(&mut session, &project, plan, channel(job))?;
     tell(plan, &written);
     match rewritten {
-        Some(rewritten) => replace(job, place, &rewritten),
+        Some(rewritten) => replace(job, place, plan, &rewritten),
         None => {
             let file = job.source.pasted();
             report::hint(format!("`keyagent import --replace {file}` takes the keys out of it"));
@@ -366,11 +366,17 @@ fn tell(plan: &Plan<'_>, written: &[Written]) {
 fn replace(
     job: &Job<'_>,
     place: &Workplace,
+    plan: &Plan<'_>,
     rewritten: &Zeroizing<Vec<u8>>,
 ) -> Result<(), Failure> {
     job.source.check_unchanged()?;
     original::put(place, job.source.target(), rewritten, &Look::Like(job.source.metadata()))?;
-    report::note(format!("`{}` holds none of these keys any more", job.source.shown()));
+    let shown = job.source.shown();
+    report::note(if remains::warn(rewritten, plan) {
+        format!("`{shown}` holds none of these keys any more")
+    } else {
+        format!("`{shown}` is rewritten, but copies of these keys stay in it")
+    });
     for hint in next_steps(job.kind) {
         report::hint(hint);
     }

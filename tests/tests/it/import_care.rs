@@ -148,3 +148,29 @@ fn a_key_that_is_named_again_is_sealed_already() {
     home.keyagent(["rm", "work/A_KEY"]).run().quietly();
     only("A_KEY").fails(2).complains("the file does not set `A_KEY`");
 }
+
+#[test]
+fn a_copy_that_stays_is_named() {
+    const CLAIM: &str = "holds none of these keys any more";
+    for (text, line) in [
+        ("export A_KEY=@\n# was @\n", 2),
+        ("export A_KEY=@\nLIST=(a @)\n", 2),
+        ("export A_KEY=@\nexport URL=\"https://$USER:@\"\n", 2),
+        ("export A_KEY=@\necho <<E >/dev/null\nx\n@\nE\n", 4),
+    ] {
+        let (home, _agent) = with_vault();
+        write(&home, ".envrc", text);
+        let output = import(&home, &["--replace"]).code(0);
+        let output =
+            output.complains(&format!("warning: line {line} still has the value of A_KEY"));
+        assert!(!output.stderr_text().contains(CLAIM), "{}", output.report());
+    }
+    let (home, _agent) = with_vault();
+    let copies: String = (0..100).map(|n| format!("# {n}: @\n")).collect();
+    write(&home, ".envrc", &format!("export A_KEY=@\nexport B_KEY=short\n# short\n{copies}"));
+    let output = import(&home, &["--replace"]).code(0).complains("and 90 more");
+    assert_eq!(output.stderr_text().matches("still has the value of").count(), 10);
+    let (home, _agent) = with_vault();
+    write(&home, ".envrc", "export B_KEY=short\n# short\nexport A_KEY=@\n");
+    import(&home, &["--replace"]).code(0).complains(CLAIM);
+}
