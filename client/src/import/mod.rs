@@ -5,6 +5,7 @@
 //! file is touched.
 
 mod keys;
+mod neighbour;
 mod original;
 mod plan;
 mod project_name;

@@ -7,7 +7,7 @@ use crate::fingerprint;
 use crate::import::keys::{self, Chosen};
 use crate::import::plan::{self, Names, Plan};
 use crate::import::source::Source;
-use crate::import::{original, project_name, remains, taken, trust};
+use crate::import::{neighbour, original, project_name, remains, taken, trust};
 use crate::project::{self, MANIFEST, Project};
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
@@ -378,6 +378,11 @@ fn replace(
         format!("`{shown}` is rewritten, but copies of these keys stay in it")
     });
     for hint in next_steps(job.kind) {
+        report::hint(hint);
+    }
+    if job.kind != Kind::Envrc
+        && let Some(hint) = neighbour::hint(job.source)
+    {
         report::hint(hint);
     }
     report::hint(format!(

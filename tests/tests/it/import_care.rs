@@ -174,3 +174,35 @@ fn a_copy_that_stays_is_named() {
     write(&home, ".envrc", "export B_KEY=short\n# short\nexport A_KEY=@\n");
     import(&home, &["--replace"]).code(0).complains(CLAIM);
 }
+
+#[test]
+fn direnv_that_loads_the_file_is_not_forgotten() {
+    const HINT: &str = "add `use keyagent` to it";
+    for (envrc, name, hinted) in [
+        (Some("dotenv\n"), ".env", true),
+        (Some("layout go\ndotenv_if_exists .env # x\n"), ".env", true),
+        (Some("dotenv \"$PWD/.env\"\n"), ".env", true),
+        (Some("[ -e x ] && dotenv .env.local\n"), ".env.local", true),
+        (Some("set -a; source .env; set +a\n"), ".env", true),
+        (Some("dotenv\n"), ".env.local", false),
+        (Some("# dotenv\nlayout go # dotenv\n"), ".env", false),
+        (Some("use keyagent\ndotenv\n"), ".env", false),
+        (Some("# use keyagent\ndotenv\n"), ".env", true),
+        (Some("layout go\n"), ".env", false),
+        (None, ".env", false),
+    ] {
+        let (home, _agent) = with_vault();
+        write(&home, name, "A_KEY=@\n");
+        if let Some(envrc) = envrc {
+            write(&home, ".envrc", envrc);
+        }
+        let output = import(&home, &[name, "--replace"]).code(0);
+        let text = output.stderr_text();
+        assert_eq!(text.contains(HINT), hinted, "{envrc:?}: {}", output.report());
+        assert_eq!(text.contains("`.envrc` loads this file by `"), hinted);
+    }
+    let (home, _agent) = with_vault();
+    write(&home, ".env", "A_KEY=@\n");
+    nix::unistd::mkfifo(&home.work().join(".envrc"), nix::sys::stat::Mode::S_IRWXU).expect("ours");
+    import(&home, &[".env", "--replace"]).code(0);
+}
