@@ -21,6 +21,20 @@ pub(crate) struct Workplace {
     path: PathBuf,
 }
 
+/// A file's place and room in a directory, beside its name, until this is dropped. Whoever
+/// could not write the file knows it by then.
+pub(crate) struct Room<'a> {
+    place: &'a Workplace,
+    beside: OsString,
+}
+
+impl Drop for Room<'_> {
+    fn drop(&mut self) {
+        // `put` has taken it, or the next writer clears it.
+        let _ = self.place.clear(&self.beside);
+    }
+}
+
 /// How the file shall look.
 pub(crate) enum Look<'a> {
     /// Like that one: its mode and its owner.
@@ -47,11 +61,21 @@ impl Workplace {
         &self.path
     }
 
+    /// Holds room for a file of that size and look, which `put` then takes.
+    pub(crate) fn make_room(
+        &self,
+        name: &OsStr,
+        byte_count: usize,
+        look: &Look<'_>,
+    ) -> Result<Room<'_>, Failure> {
+        let room = Room { place: self, beside: beside(name) };
+        let made = self.write(&room.beside, &vec![b'\n'; byte_count], look);
+        made.map_err(|e| self.cannot_write(name, &e)).map(|()| room)
+    }
+
     /// Writes these bytes under that name.
     pub(crate) fn put(&self, name: &OsStr, bytes: &[u8], look: &Look<'_>) -> Result<(), Failure> {
-        let mut beside = OsString::from(".");
-        beside.push(name);
-        beside.push(".keyagent-new");
+        let beside = beside(name);
         let put = self.write(&beside, bytes, look).and_then(|()| {
             renameat(&self.directory, beside.as_os_str(), &self.directory, name)?;
             self.directory.sync_all()
@@ -59,9 +83,13 @@ impl Workplace {
         put.map_err(|e| {
             // It may be gone already; then there is nothing to clear.
             let _ = self.clear(&beside);
-            let path = self.path.join(name);
-            Failure::failed(format!("cannot write `{}`: {}", show(&path), cause(&e)))
+            self.cannot_write(name, &e)
         })
+    }
+
+    fn cannot_write(&self, name: &OsStr, error: &io::Error) -> Failure {
+        let path = self.path.join(name);
+        Failure::failed(format!("cannot write `{}`: {}", show(&path), cause(error)))
     }
 
     fn write(&self, name: &OsStr, bytes: &[u8], look: &Look<'_>) -> io::Result<()> {
@@ -86,6 +114,14 @@ impl Workplace {
             Err(e) => Err(e.into()),
         }
     }
+}
+
+/// Where a file is written before it gets its name.
+fn beside(name: &OsStr) -> OsString {
+    let mut beside = OsString::from(".");
+    beside.push(name);
+    beside.push(".keyagent-new");
+    beside
 }
 
 /// The owner first: a change of it may take bits off the mode.
@@ -142,6 +178,24 @@ mod tests {
         assert_eq!(fs::read(&path).expect("it is there"), b"new");
         assert_eq!(fs::metadata(&path).expect("it is there").mode() & 0o7777, 0o640);
         assert_eq!(scratch.names(), [".envrc"]);
+    }
+
+    #[test]
+    fn room_is_held_until_it_is_taken_or_given_up() {
+        let scratch = Scratch::new("room");
+        let place = Workplace::claim(&scratch.0).unwrap_or_else(|e| panic!("{e}"));
+        let make = || {
+            let room = place.make_room(OsStr::new("a"), 10_000, &Look::New(0o644));
+            room.unwrap_or_else(|e| panic!("{e}"))
+        };
+        let room = make();
+        assert_eq!(scratch.names(), [".a.keyagent-new"]);
+        assert!(place.put(OsStr::new("a"), b"new", &Look::New(0o644)).is_ok());
+        drop(room);
+        assert_eq!(scratch.names(), ["a"]);
+        drop(make());
+        assert_eq!(scratch.names(), ["a"]);
+        assert_eq!(fs::read(scratch.0.join("a")).expect("it is there"), b"new");
     }
 
     #[test]

@@ -1,12 +1,13 @@
 //! `import`: seals the keys of a file, and lets the project have them.
 //!
-//! The order is the promise: the vault is written and read back, the manifest is written
-//! and allowed, and every value has come back through it as it was, before a byte of the
-//! file is touched.
+//! The order is the promise: there is room for all that will be written, the vault is written
+//! and read back, the manifest is written and allowed, and every value has come back through
+//! it as it was, before a byte of the file is touched.
 
 mod keys;
 mod neighbour;
 mod original;
+mod places;
 mod plan;
 mod project_name;
 mod remains;

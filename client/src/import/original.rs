@@ -64,22 +64,6 @@ pub(crate) fn find(
     Ok(fetch(session, target)?.map(|(bytes, _)| bytes))
 }
 
-/// Writes the file in its directory, which may be the one that is claimed already.
-pub(crate) fn put(
-    claimed: &Workplace,
-    target: &Path,
-    bytes: &[u8],
-    look: &Look<'_>,
-) -> Result<(), Failure> {
-    let directory = source::directory_of(target)?;
-    let name = target.file_name().unwrap_or_default();
-    if directory == claimed.path() {
-        claimed.put(name, bytes, look)
-    } else {
-        Workplace::claim(&directory)?.put(name, bytes, look)
-    }
-}
-
 /// The key under which the vault keeps it: the canonical path, also of a file that is gone.
 fn target(path: &Path) -> Result<PathBuf, Failure> {
     match path.canonicalize() {

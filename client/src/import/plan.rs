@@ -7,7 +7,7 @@ use crate::import::source::Source;
 use crate::import::taken;
 use crate::report::{self, Failure};
 use keyagent_wire::reply::Review;
-use keyagent_wire::request::Clash;
+use keyagent_wire::request::{Binding, Clash};
 use keyagent_wire::{EnvName, ProfileName, SecretName};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -61,6 +61,15 @@ impl<'a> Plan<'a> {
     /// The variables that are sealed.
     pub(crate) fn sealed(&self) -> BTreeSet<EnvName> {
         self.steps.iter().map(|step| step.assignment.var.clone()).collect()
+    }
+
+    /// What the manifest shall bind, if the vault takes every name as it is.
+    pub(crate) fn bindings(&self) -> Vec<Binding> {
+        let binding = |step: &Step<'_>| Binding {
+            var: step.assignment.var.clone(),
+            secret: step.name.clone(),
+        };
+        self.steps.iter().map(binding).collect()
     }
 
     /// Says what goes where, what stays, and why.

@@ -1,10 +1,11 @@
-//! The import itself, step by step, each before the next: vault, manifest, grant, read
-//! back, and only then the file.
+//! The import itself, step by step, each before the next: room, vault, manifest, grant,
+//! read back, and only then the file.
 
 use crate::atomic::{Look, Workplace};
 use crate::envfile::{self, Assignment, EnvFile, Kind};
 use crate::fingerprint;
 use crate::import::keys::{self, Chosen};
+use crate::import::places::Places;
 use crate::import::plan::{self, Names, Plan};
 use crate::import::source::Source;
 use crate::import::{neighbour, original, project_name, remains, taken, trust};
@@ -43,10 +44,10 @@ pub(crate) struct Job<'a> {
 /// Seals the keys, and takes them out of the file if that was asked for.
 pub(crate) fn run(job: &Job<'_>) -> Result<(), Failure> {
     job.source.warn_of_other_names();
-    let place = Workplace::claim(job.source.directory())?;
+    let places = Places::claim(job.source, job.replace)?;
     let mut session = Session::begin()?;
     session.need_open_vault()?;
-    let project = project::in_directory(place.path())?;
+    let project = project::in_directory(job.source.directory())?;
     let review = review(&mut session, project.as_ref())?;
     check_count(job, review.as_ref())?;
     let names = name(&mut session, job, review.as_ref())?;
@@ -60,14 +61,14 @@ pub(crate) fn run(job: &Job<'_>) -> Result<(), Failure> {
     }
     let plan = Plan::new(&chosen.keys, &names)?;
     plan.show(job.source, job.file, &chosen);
-    seal(job, session, &place, &plan, project.as_ref(), review.as_ref())?;
+    seal(job, session, &places, &plan, project.as_ref(), review.as_ref())?;
     if chosen.taken.is_empty() { Ok(()) } else { Err(keys_stay()) }
 }
 
 fn seal(
     job: &Job<'_>,
     mut session: Session,
-    place: &Workplace,
+    places: &Places,
     plan: &Plan<'_>,
     project: Option<&Project>,
     review: Option<&Review>,
@@ -81,14 +82,18 @@ fn seal(
     }
     let rewritten =
         job.replace.then(|| envfile::rewrite(job.file, job.source.bytes(), &plan.sealed()));
+    // By the names that are planned: those that the vault gives are hardly longer.
+    let planned = manifest(&mut session, plan, project, &plan.bindings())?;
+    let bytes = rewritten.as_ref().map(|rewritten| &rewritten[..]);
+    let _rooms = places.make_rooms(job.source, planned.as_deref(), bytes)?;
     let written = commit(&mut session, plan, job.source, rewritten.as_deref())?;
     let expected = bindings(plan, &written)?;
-    bind(&mut session, place, plan, project, &expected)?;
-    let project = allow(&mut session, place, review, &expected)?;
+    bind(&mut session, places.project(), plan, project, &expected)?;
+    let project = allow(&mut session, places.project(), review, &expected)?;
     read_back(&mut session, &project, plan, channel(job))?;
     tell(plan, &written);
     match rewritten {
-        Some(rewritten) => replace(job, place, plan, &rewritten),
+        Some(rewritten) => replace(job, places, plan, &rewritten),
         None => {
             let file = job.source.pasted();
             report::hint(format!("`keyagent import --replace {file}` takes the keys out of it"));
@@ -221,6 +226,26 @@ fn bindings(plan: &Plan<'_>, written: &[Written]) -> Result<Vec<Binding>, Failur
         .collect()
 }
 
+/// The manifest with these bindings, if it lacks one of them.
+fn manifest(
+    session: &mut Session,
+    plan: &Plan<'_>,
+    project: Option<&Project>,
+    expected: &[Binding],
+) -> Result<Option<String>, Failure> {
+    let pairs = plan.steps.iter().zip(expected);
+    let bindings: Vec<_> =
+        pairs.filter(|(step, _)| !step.bound).map(|(_, binding)| binding.clone()).collect();
+    if bindings.is_empty() {
+        return Ok(None);
+    }
+    let bind = Bind { project: plan.project.clone(), bindings };
+    match session.ask_about(&Request::Bind(bind), project)? {
+        Reply::Manifest(text) => Ok(Some(text)),
+        _ => Err(unexpected()),
+    }
+}
+
 /// Writes the manifest, if it lacks a binding.
 fn bind(
     session: &mut Session,
@@ -229,16 +254,7 @@ fn bind(
     project: Option<&Project>,
     expected: &[Binding],
 ) -> Result<(), Failure> {
-    let pairs = plan.steps.iter().zip(expected);
-    let bindings: Vec<_> =
-        pairs.filter(|(step, _)| !step.bound).map(|(_, binding)| binding.clone()).collect();
-    if bindings.is_empty() {
-        return Ok(());
-    }
-    let bind = Bind { project: plan.project.clone(), bindings };
-    let Reply::Manifest(text) = session.ask_about(&Request::Bind(bind), project)? else {
-        return Err(unexpected());
-    };
+    let Some(text) = manifest(session, plan, project, expected)? else { return Ok(()) };
     let metadata = project.map(metadata).transpose()?;
     let look = metadata.as_ref().map_or(Look::New(0o644), Look::Like);
     place.put(OsStr::new(MANIFEST), text.as_bytes(), &look)?;
@@ -365,12 +381,12 @@ fn tell(plan: &Plan<'_>, written: &[Written]) {
 /// Takes the keys out of the file, now that all else is done.
 fn replace(
     job: &Job<'_>,
-    place: &Workplace,
+    places: &Places,
     plan: &Plan<'_>,
     rewritten: &Zeroizing<Vec<u8>>,
 ) -> Result<(), Failure> {
     job.source.check_unchanged()?;
-    original::put(place, job.source.target(), rewritten, &Look::Like(job.source.metadata()))?;
+    places.rewrite(job.source, rewritten)?;
     let shown = job.source.shown();
     report::note(if remains::warn(rewritten, plan) {
         format!("`{shown}` holds none of these keys any more")

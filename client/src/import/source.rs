@@ -55,6 +55,11 @@ impl Source {
         &self.target
     }
 
+    /// Its name there.
+    pub(crate) fn target_name(&self) -> &OsStr {
+        self.target.file_name().unwrap_or_default()
+    }
+
     /// Says it if the file has another name: behind a link it may be another project's, and
     /// by a hard link the keys stay.
     pub(crate) fn warn_of_other_names(&self) {

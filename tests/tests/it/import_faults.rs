@@ -105,7 +105,7 @@ fn a_limit_on_files_loses_no_key() {
     let output = home.command("sh").args(["-c", script]).dir(&dir).run();
     assert_ne!(output.code, Some(0), "{}", output.report());
     assert!(is(&home, &dir, OLD));
-    assert_eq!(home.wire().names(), ["p/A_KEY", "p/B_KEY"], "the vault has them already");
+    assert_eq!(home.wire().names(), [""; 0], "nothing was sealed");
     check_and_finish(&home, &dir, "a limit on files");
 }
 
@@ -116,12 +116,18 @@ fn needs_root_a_full_disk_loses_no_key() {
     // In a namespace of its own, so that nothing stays mounted whatever happens.
     let script = "mount -t tmpfs -o size=64k,mode=700 none . && cd . && cat >.envrc && \
         { cat /dev/zero >fill 2>/dev/null; keyagent import --replace >&2; code=$?; \
-          cat .envrc; rm fill; keyagent import --replace >&2; echo \"$code $?\"; cat .envrc; }";
+          keyagent list; cat .envrc; ls -A; rm fill; keyagent import --replace >&2; \
+          echo \"$code $?\"; cat .envrc; }";
     let script = script.replace("cd .", &format!("cd {}", dir.display()));
     let old = OLD.replace('@', home.canary());
     let line = home.command("unshare").args(["-m", "sh", "-c", &script]).dir(&dir);
     let output = line.stdin(old.as_bytes()).run().code(0);
-    assert_eq!(output.stdout_text(), format!("{old}1 0\n{NEW}"), "{}", output.report());
+    assert_eq!(
+        output.stdout_text(),
+        format!("{old}.envrc\nfill\n1 0\n{NEW}"),
+        "{}",
+        output.report()
+    );
     output.complains("no space left on device");
 }
 
@@ -132,13 +138,30 @@ fn needs_root_a_directory_that_cannot_be_written_loses_no_key() {
     let dir = project(&home, "p");
     home.give(&dir);
     fs::set_permissions(&dir, Permissions::from_mode(0o500)).expect("we are root");
-    import(&home, &dir).fails(1).complains("permission denied");
+    for args in [&["import", "--replace"][..], &["import"]] {
+        home.keyagent(args).dir(&dir).run().fails(1).complains("permission denied");
+        home.keyagent(["list"]).run().quietly().prints("");
+    }
     assert!(is(&home, &dir, OLD));
-    let list = home.keyagent(["list"]).run().quietly().stdout_text();
-    assert_eq!(list.lines().count(), 2, "the vault has them already: {list}");
     fs::set_permissions(&dir, Permissions::from_mode(0o700)).expect("we are root");
     import(&home, &dir).code(0);
     assert!(is(&home, &dir, NEW));
+}
+
+#[test]
+fn needs_root_a_file_behind_a_link_that_cannot_be_written_is_not_sealed() {
+    let home = Home::of_uid(61_239);
+    home.keyagent(["init", "--no-passphrase"]).run().code(0);
+    let dir = project(&home, "p");
+    let linked = home.make_directory("work/linked");
+    std::os::unix::fs::symlink(dir.join(".envrc"), linked.join(".envrc")).expect("ours");
+    home.give(&dir);
+    fs::set_permissions(&dir, Permissions::from_mode(0o500)).expect("we are root");
+    import(&home, &linked).fails(1).complains("permission denied");
+    home.keyagent(["list"]).run().quietly().prints("");
+    assert!(!linked.join("keyagent.toml").exists());
+    let names: Vec<_> = fs::read_dir(&linked).expect("ours").flatten().collect();
+    assert_eq!(names.len(), 1, "nothing is left beside it");
 }
 
 /// A question holds an import up, between reading the file and rewriting it.
