@@ -35,7 +35,7 @@ pub(super) fn parse(text: &[u8], found: &mut Found) -> Result<Layout, (usize, Fa
     let mut layout = Vec::new();
     let mut values: BTreeMap<EnvName, (usize, Value)> = BTreeMap::new();
     let mut given_up: BTreeMap<EnvName, usize> = BTreeMap::new();
-    let mut expansions = Vec::new();
+    let mut expanded: BTreeMap<&[u8], usize> = BTreeMap::new();
     let mut at = if text.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 };
     while at < text.len() {
         let start = at;
@@ -75,13 +75,16 @@ pub(super) fn parse(text: &[u8], found: &mut Found) -> Result<Layout, (usize, Fa
             (Err(_), _) => (None, LeftWhy::BadName),
         };
         found.leave(number, name, why);
-        expansions.push((number, &text[start + separator + 1..at]));
+        for name in expansions(&text[start + separator + 1..at]) {
+            expanded.entry(name).or_insert(number);
+        }
         given_up.extend(var.map(|var| (var, number)));
     }
     for (var, (line, value)) in values {
         let again = given_up.get(&var).map(|other| LeftWhy::Again(*other));
-        let early = || read_before(&expansions, line, &var).map(LeftWhy::Order);
-        match again.or_else(early) {
+        // In the environment it would be there from the start, with its last value.
+        let early = expanded.get(var.as_str().as_bytes()).filter(|above| **above < line);
+        match again.or(early.map(|above| LeftWhy::Order(*above))) {
             Some(why) => found.leave(line, var.as_str().as_bytes(), why),
             None => found.assign(var, value, line),
         }
@@ -112,15 +115,11 @@ pub(super) fn rewrite(
     out
 }
 
-/// The line above its last assignment that expands it: as an environment variable it would be
-/// there from the start, with its last value.
-fn read_before(expansions: &[(usize, &[u8])], last: usize, var: &EnvName) -> Option<usize> {
+/// Every name that a value may expand, and some more.
+fn expansions(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let is_name = |b: &u8| b.is_ascii_alphanumeric() || *b == b'_';
-    let reads = |value: &[u8]| {
-        let mut words = value.split(|b| !is_name(b));
-        value.contains(&b'$') && words.any(|word| word == var.as_str().as_bytes())
-    };
-    expansions.iter().find(|(line, value)| *line < last && reads(value)).map(|(line, _)| *line)
+    let expands = if value.contains(&b'$') { value } else { &[] };
+    expands.split(move |b| !is_name(b)).filter(|word| !word.is_empty())
 }
 
 fn line_end(text: &[u8], from: usize) -> usize {
