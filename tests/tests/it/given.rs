@@ -1,6 +1,6 @@
 //! What the suites of the command line start from.
 
-use keyagent_tests::{Agent, Home, eventually};
+use keyagent_tests::{Agent, Home, Output, eventually};
 use std::collections::BTreeMap;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -36,6 +36,16 @@ pub fn manifest(home: &Home, directory: impl AsRef<Path>, text: &str) -> PathBuf
 /// Allows the project of a directory.
 pub fn allow(home: &Home, directory: impl AsRef<Path>) {
     home.keyagent(["allow", "--yes"]).dir(directory).run().code(0).prints("");
+}
+
+/// `keyagent import` with these arguments.
+pub fn import(home: &Home, args: &[&str]) -> Output {
+    home.keyagent([&["import"], args].concat()).run()
+}
+
+/// A text with the canary for each `@`.
+pub fn fill(home: &Home, text: &str) -> String {
+    text.replace('@', home.canary())
 }
 
 /// The variables that a program printed as `env -0` does.

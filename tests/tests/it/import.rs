@@ -1,8 +1,8 @@
 //! `import`: the keys of a file go into the vault, all else stays as it was, and the way
 //! back is there.
 
-use crate::given::{self, generation, tree};
-use keyagent_tests::{Agent, Home, Output};
+use crate::given::{self, fill, generation, import, tree};
+use keyagent_tests::Home;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
@@ -17,25 +17,13 @@ const REWRITTEN: &str = "# keep me\nsource_up\nlayout python3 # really\n\nexport
     use keyagent\nexport C_SECRET=\"@c $USER\"\nexport D_KEY=$(pass d)\n\
     if has nix; then\n  use flake\nfi";
 
-fn with_vault() -> (Home, Agent) {
-    Home::with_vault()
-}
-
-fn import(home: &Home, args: &[&str]) -> Output {
-    home.keyagent([&["import"], args].concat()).run()
-}
-
-fn fill(home: &Home, text: &str) -> String {
-    text.replace('@', home.canary())
-}
-
 fn printenv(home: &Home, dir: &Path, var: &str) -> String {
     home.keyagent(["exec", "printenv", var]).dir(dir).run().quietly().stdout_text()
 }
 
 #[test]
 fn a_dry_run_changes_nothing() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     home.write(".envrc", fill(&home, ENVRC));
     let (before, written) = (tree(home.root()), generation(&home));
     for args in [&["--dry-run"][..], &["--dry-run", "--replace"], &["--dry-run", "--all"]] {
@@ -49,7 +37,7 @@ fn a_dry_run_changes_nothing() {
 
 #[test]
 fn keys_are_taken_out_and_all_else_stays() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     let path = home.write(".envrc", fill(&home, ENVRC));
     fs::set_permissions(&path, Permissions::from_mode(0o640)).expect("ours");
     let output = import(&home, &["--replace"]).code(0).prints("");
@@ -72,7 +60,7 @@ fn keys_are_taken_out_and_all_else_stays() {
 
 #[test]
 fn twice_changes_nothing() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     home.write(".envrc", fill(&home, ENVRC));
     import(&home, &[]).code(0).complains("sealed: 3 new, 0 changed, 0 as they were");
     let (before, written) = (tree(&home.work()), generation(&home));
@@ -90,7 +78,7 @@ fn twice_changes_nothing() {
 
 #[test]
 fn undo_puts_the_file_back_byte_for_byte() {
-    let (home, mut agent) = with_vault();
+    let (home, mut agent) = Home::with_vault();
     // Larger than one value may be, so that it is kept in parts.
     let long = format!("{}\n# {}\r\n\tlast", fill(&home, ENVRC), "é".repeat(80_000));
     let path = home.write(".envrc", &long);
@@ -119,7 +107,7 @@ fn undo_puts_the_file_back_byte_for_byte() {
 
 #[test]
 fn a_link_stays_a_link() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     let real = home.write("dotfiles/envrc", fill(&home, "export A_KEY=@\nlayout go\n"));
     let link = home.work().join(".envrc");
     std::os::unix::fs::symlink("dotfiles/envrc", &link).expect("ours");
@@ -138,7 +126,7 @@ fn a_link_stays_a_link() {
 
 #[test]
 fn needs_root_the_owner_stays() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     let path = home.write(".envrc", fill(&home, "export A_KEY=@\n"));
     std::os::unix::fs::chown(&path, Some(61_236), Some(61_237)).expect("we are root");
     fs::set_permissions(&path, Permissions::from_mode(0o604)).expect("we are root");
@@ -152,7 +140,7 @@ fn needs_root_the_owner_stays() {
 
 #[test]
 fn the_human_chooses() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     let path = home.write(".envrc", fill(&home, ENVRC));
     import(&home, &["--only", "NONE"]).fails(2).complains("the file does not set `NONE`");
     import(&home, &["--only", "D_KEY"])
@@ -171,7 +159,7 @@ fn the_human_chooses() {
 
 #[test]
 fn a_manifest_that_was_there_keeps_all_that_it_says() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     home.wire().put("shared/DB", b"db");
     let text = "# ours\nproject = \"acme\" # name\n\n[env] # plain\nDB   = \"shared/DB\"   # first\n\n\
                 # production\n[profile.prod.env]\nA_KEY = \"acme/prod/A_KEY\"\n";
@@ -196,7 +184,7 @@ fn a_manifest_that_was_there_keeps_all_that_it_says() {
 
 #[test]
 fn projects_of_one_name_stay_apart() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     let text = |n: u32| fill(&home, &format!("export A_KEY=@{n}\nexport B_KEY=@same\n"));
     let dirs = ["one/app", "two/app", "three/app"].map(|dir| home.work().join(dir));
     for (n, dir) in (1..).zip(&dirs) {
@@ -223,7 +211,7 @@ fn projects_of_one_name_stay_apart() {
 
 #[test]
 fn a_key_that_is_typed_in_again_is_a_new_version() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     let path = home.write(".envrc", fill(&home, "export A_KEY=@1\nexport B_KEY=@1\n"));
     import(&home, &["--replace"]).code(0).complains("sealed: 2 new");
     let rewritten = fs::read_to_string(&path).expect("ours");
@@ -273,7 +261,7 @@ fn every_kind_of_file_is_read_as_its_tools_do() {
             "@",
         ),
     ] {
-        let (home, _agent) = with_vault();
+        let (home, _agent) = Home::with_vault();
         let path = home.write(name, fill(&home, text));
         import(&home, &[name, "--replace"]).code(0).prints("");
         let now = fs::read_to_string(&path).expect("ours");
@@ -286,7 +274,7 @@ fn every_kind_of_file_is_read_as_its_tools_do() {
 
 #[test]
 fn what_cannot_be_imported_is_told_before_anything_happens() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     let many: String = (0..257).map(|n| format!("export K{n}_KEY=x{n}\n")).collect();
     let written = generation(&home);
     for (name, bytes, args, code, why) in [

@@ -1,21 +1,9 @@
 //! What `import` does not do behind one's back: it puts no value in the place of another,
 //! claims nothing of a file that is not so, and says who will miss the keys.
 
-use crate::given::{self, generation, tree};
-use keyagent_tests::{Agent, Home, Output};
+use crate::given::{self, fill, generation, import, tree};
+use keyagent_tests::Home;
 use std::fs;
-
-fn with_vault() -> (Home, Agent) {
-    Home::with_vault()
-}
-
-fn import(home: &Home, args: &[&str]) -> Output {
-    home.keyagent([&["import"], args].concat()).run()
-}
-
-fn fill(home: &Home, text: &str) -> String {
-    text.replace('@', home.canary())
-}
 
 fn write(home: &Home, name: &str, text: &str) {
     home.write(name, fill(home, text));
@@ -35,7 +23,7 @@ const DOTENV_LEFT: &str = "# keys are in keyagent: keyagent exec -- COMMAND\n";
 #[test]
 fn a_second_file_does_not_replace_what_the_first_one_set() {
     for (first, second) in [(".env.development", ".env.production"), (".envrc", ".env")] {
-        let (home, _agent) = with_vault();
+        let (home, _agent) = Home::with_vault();
         write(&home, first, "export DATABASE_KEY=@dev\nexport S_KEY=@s\n");
         let other = "export DATABASE_KEY=@prod\n";
         write(&home, second, other);
@@ -74,7 +62,7 @@ fn a_second_file_does_not_replace_what_the_first_one_set() {
 
 #[test]
 fn a_value_that_was_set_since_is_not_taken_back_by_an_old_file() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     write(&home, ".env", "A_KEY=@1\n");
     import(&home, &["--replace"]).code(0);
     import(&home, &["--undo"]).code(0);
@@ -89,7 +77,7 @@ fn a_value_that_was_set_since_is_not_taken_back_by_an_old_file() {
 
 #[test]
 fn a_manifest_that_changed_since_it_was_allowed_replaces_nothing() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     write(&home, ".envrc", "export A_KEY=@1\n");
     import(&home, &["--replace"]).code(0);
     home.wire().put("other/KEY", fill(&home, "@other").as_bytes());
@@ -114,7 +102,7 @@ fn a_manifest_that_changed_since_it_was_allowed_replaces_nothing() {
 
 #[test]
 fn what_the_vault_lost_is_sealed_anew() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     write(&home, ".env", "A_KEY=@1\n");
     import(&home, &["--replace"]).code(0);
     home.keyagent(["rm", "work/A_KEY"]).run().quietly();
@@ -129,7 +117,7 @@ fn what_the_vault_lost_is_sealed_anew() {
 
 #[test]
 fn a_key_that_is_named_again_is_sealed_already() {
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     write(&home, ".envrc", "export A_KEY=@\nexport B_KEY=@b\n");
     let only = |vars: &str| import(&home, &["--replace", "--only", vars]);
     only("A_KEY").code(0);
@@ -158,19 +146,19 @@ fn a_copy_that_stays_is_named() {
         ("export A_KEY=@\nexport URL=\"https://$USER:@\"\n", 2),
         ("export A_KEY=@\necho <<E >/dev/null\nx\n@\nE\n", 4),
     ] {
-        let (home, _agent) = with_vault();
+        let (home, _agent) = Home::with_vault();
         write(&home, ".envrc", text);
         let output = import(&home, &["--replace"]).code(0);
         let output =
             output.complains(&format!("warning: line {line} still has the value of A_KEY"));
         assert!(!output.stderr_text().contains(CLAIM), "{}", output.report());
     }
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     let copies: String = (0..100).map(|n| format!("# {n}: @\n")).collect();
     write(&home, ".envrc", &format!("export A_KEY=@\nexport B_KEY=short\n# short\n{copies}"));
     let output = import(&home, &["--replace"]).code(0).complains("and 90 more");
     assert_eq!(output.stderr_text().matches("still has the value of").count(), 10);
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     write(&home, ".envrc", "export B_KEY=short\n# short\nexport A_KEY=@\n");
     import(&home, &["--replace"]).code(0).complains(CLAIM);
 }
@@ -191,7 +179,7 @@ fn direnv_that_loads_the_file_is_not_forgotten() {
         (Some("layout go\n"), ".env", false),
         (None, ".env", false),
     ] {
-        let (home, _agent) = with_vault();
+        let (home, _agent) = Home::with_vault();
         write(&home, name, "A_KEY=@\n");
         if let Some(envrc) = envrc {
             write(&home, ".envrc", envrc);
@@ -201,7 +189,7 @@ fn direnv_that_loads_the_file_is_not_forgotten() {
         assert_eq!(text.contains(HINT), hinted, "{envrc:?}: {}", output.report());
         assert_eq!(text.contains("`.envrc` loads this file by `"), hinted);
     }
-    let (home, _agent) = with_vault();
+    let (home, _agent) = Home::with_vault();
     write(&home, ".env", "A_KEY=@\n");
     nix::unistd::mkfifo(&home.work().join(".envrc"), nix::sys::stat::Mode::S_IRWXU).expect("ours");
     import(&home, &[".env", "--replace"]).code(0);
