@@ -6,9 +6,9 @@
 use crate::judge::{Judgement, Question, Standing, judge};
 use crate::manifest::project::Project;
 use crate::peer::Peer;
-use crate::vault::Vault;
+use crate::vault::{Secret, Vault};
 use keyagent_wire::request::{Binding, Resolve};
-use keyagent_wire::{Channel, Refusal, SecretName};
+use keyagent_wire::{Channel, EnvName, ProfileName, Refusal, SecretName};
 
 /// Proof, for one request, that the gate admitted it. Only this file can make one.
 pub struct Permit {
@@ -57,7 +57,20 @@ pub enum Stand<'a> {
     Project(&'a Project),
 }
 
-/// Admits the env of a command or a shell.
+impl<'a> Stand<'a> {
+    /// The manifest that counts, and what it is worth.
+    pub fn manifest(&self) -> Option<(&'a Project, Standing<'a>)> {
+        match self {
+            Self::Nowhere => None,
+            Self::User(project) => Some((project, Standing::UsersManifest)),
+            Self::Project(project) => {
+                Some((project, Standing::Project(&project.directory, &project.hash)))
+            }
+        }
+    }
+}
+
+/// Admits the env of a command, or of a tool.
 pub fn admit_env(
     vault: &Vault,
     peer: &Peer,
@@ -65,13 +78,9 @@ pub fn admit_env(
     ask: &Resolve,
 ) -> Result<Permit, Refusal> {
     let mut bindings = Vec::new();
-    if let Stand::User(project) | Stand::Project(project) = stand {
-        bindings = manifest_bindings(vault, project, ask)?;
+    if let Some((project, standing)) = stand.manifest() {
+        bindings = manifest_bindings(vault, project, ask.profile.as_ref(), &ask.only)?;
         bindings.retain(|b| ask.extra.iter().all(|extra| extra.var != b.var));
-        let standing = match stand {
-            Stand::Project(_) => Standing::Project(&project.directory, &project.hash),
-            _ => Standing::UsersManifest,
-        };
         pass(vault, peer, standing, ask.channel, &secrets(&bindings))?;
     } else if let Some(var) = ask.only.first() {
         return Err(Refusal::Unbound(var.clone()));
@@ -80,6 +89,24 @@ pub fn admit_env(
     for extra in &ask.extra {
         bindings.retain(|b| b.var != extra.var);
         bindings.push(extra.clone());
+    }
+    Ok(Permit { admitted: Admitted::Env(bindings) })
+}
+
+/// Admits the env of a shell. What is never exported is left out rather than refused: the
+/// shell gets the rest, and `exec` all.
+pub fn admit_load(
+    vault: &Vault,
+    peer: &Peer,
+    stand: &Stand<'_>,
+    profile: Option<&ProfileName>,
+) -> Result<Permit, Refusal> {
+    let held = |b: &Binding| vault.secret(&b.secret).is_ok_and(Secret::exec_only);
+    let mut bindings = Vec::new();
+    if let Some((project, standing)) = stand.manifest() {
+        bindings = manifest_bindings(vault, project, profile, &[])?;
+        bindings.retain(|b| !held(b));
+        pass(vault, peer, standing, Channel::Export, &secrets(&bindings))?;
     }
     Ok(Permit { admitted: Admitted::Env(bindings) })
 }
@@ -129,9 +156,10 @@ fn pass(
 fn manifest_bindings(
     vault: &Vault,
     project: &Project,
-    ask: &Resolve,
+    profile: Option<&ProfileName>,
+    only: &[EnvName],
 ) -> Result<Vec<Binding>, Refusal> {
-    let entries = project.manifest.resolve(ask.profile.as_ref(), &ask.only)?;
+    let entries = project.manifest.resolve(profile, only)?;
     let wanted = entries.into_iter().filter(|e| !e.optional || vault.has(&e.binding.secret));
     Ok(wanted.map(|e| e.binding).collect())
 }

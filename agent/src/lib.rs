@@ -12,4 +12,5 @@ pub mod peer;
 pub mod places;
 pub mod review;
 pub mod serve;
+pub mod stamps;
 pub mod vault;

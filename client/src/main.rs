@@ -11,7 +11,6 @@ mod date;
 mod envfile;
 mod exec;
 mod export;
-mod fingerprint;
 mod hot;
 mod import;
 mod json;

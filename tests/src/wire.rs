@@ -190,6 +190,8 @@ pub fn describe(reply: &Reply) -> String {
         Reply::Review(review) => format!("{review:?}"),
         Reply::Manifest(text) => format!("Manifest({text:?})"),
         Reply::Original { parts, .. } => format!("Original of {parts} parts"),
+        Reply::Loaded(loaded) => format!("Loaded {} variables", loaded.len()),
+        Reply::Bindings { allowed, bound } => format!("Bindings, allowed {allowed}: {bound:?}"),
     }
 }
 

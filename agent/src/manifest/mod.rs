@@ -4,6 +4,7 @@
 //! What a manifest says grants nothing; nothing in it is resolved or run here.
 
 pub mod edit;
+pub mod own;
 mod parse;
 pub mod project;
 

@@ -8,18 +8,19 @@ use super::keeper::Keeper;
 use super::mounts::Handed;
 use super::staging::Staging;
 use crate::gate::{self, Stand};
-use crate::grant::Grant;
-use crate::manifest::edit;
+use crate::grant::{self, Grant};
 use crate::manifest::project::{Project, glance, look, look_at_directory};
+use crate::manifest::{Entry, edit};
 use crate::peer::Peer;
 use crate::review::review;
 use crate::vault::change::Change;
 use crate::vault::store;
+use crate::vault::{Secret, Vault};
 use keyagent_wire::codec::{self, CodecError};
 use keyagent_wire::frame::{NAMES_MAX, VERSION};
-use keyagent_wire::reply::{self, Reply};
+use keyagent_wire::reply::{self, Bound, Reply};
 use keyagent_wire::request::{Bind, Request, Resolve};
-use keyagent_wire::{Channel, Limit, Refusal, SecretName};
+use keyagent_wire::{Channel, Limit, ProfileName, Refusal, SecretName};
 use nix::sys::stat::stat;
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -86,7 +87,10 @@ fn request_of(frame: &Frame) -> Result<Request, Refusal> {
 fn takes(request: &Request, descriptors: usize) -> bool {
     match request {
         Request::Resolve(_) | Request::Bind(_) => matches!(descriptors, 0 | 2),
-        Request::Review | Request::Allow { .. } => descriptors == 2,
+        Request::Review
+        | Request::Allow { .. }
+        | Request::Load { .. }
+        | Request::Bindings { .. } => descriptors == 2,
         Request::Deny => descriptors == 1,
         _ => descriptors == 0,
     }
@@ -103,10 +107,10 @@ async fn dispatch(
         Request::Status => return encode(&Reply::Status(keeper.status())),
         Request::Init(ask) => keeper.init(ask).await?,
         Request::Unlock(ask) => keeper.unlock(ask).await?,
-        Request::Lock => keeper.lock(),
+        Request::Lock => keeper.lock().await,
         Request::Stop => {
             session.over = true;
-            keeper.lock();
+            keeper.lock().await;
             keeper.stop.notify_one();
         }
         open => return dispatch_open(keeper, session, peer, open, fds).await,
@@ -153,6 +157,8 @@ async fn dispatch_open(
             return encode(&Reply::Review(review(&project, &vault)));
         }
         Request::Bind(ask) => return bind(keeper, &ask, fds).await,
+        Request::Load { profile } => return load(keeper, peer, profile.as_ref(), fds).await,
+        Request::Bindings { profile } => return bindings(keeper, profile.as_ref(), fds).await,
         Request::Put(put) => session.staging(keeper).put(put)?,
         Request::PutOriginal(part) => session.staging(keeper).put_original(part)?,
         Request::Commit => {
@@ -185,13 +191,57 @@ async fn resolve(
     let project = optional_project(keeper, fds).await?;
     // It may have been locked while a file system took its time.
     let vault = keeper.open()?.vault;
-    let stand = match &project {
+    let permit = gate::admit_env(&vault, peer, &stand(keeper, project.as_ref()), ask)?;
+    let env = vault.reveal(&permit)?;
+    fits(reply::frame_env(env.into_iter().map(|(binding, version)| (&binding.var, &version.value))))
+}
+
+async fn load(
+    keeper: &Keeper,
+    peer: &Peer,
+    profile: Option<&ProfileName>,
+    fds: Handed,
+) -> Result<Answer, Refusal> {
+    let project = project(keeper, fds).await?;
+    let vault = keeper.open()?.vault;
+    let permit = gate::admit_load(&vault, peer, &stand(keeper, Some(&project)), profile)?;
+    let env = vault.reveal(&permit)?;
+    let loaded =
+        env.into_iter().map(|(binding, version)| (binding, version.number, &version.value));
+    fits(reply::frame_loaded(loaded))
+}
+
+async fn bindings(
+    keeper: &Keeper,
+    profile: Option<&ProfileName>,
+    fds: Handed,
+) -> Result<Answer, Refusal> {
+    let project = project(keeper, fds).await?;
+    let vault = keeper.open()?.vault;
+    let bound = |entry: Entry| {
+        let secret = vault.secret(&entry.binding.secret).ok();
+        Bound {
+            version: secret.map(Secret::active_number),
+            exec_only: secret.is_some_and(Secret::exec_only),
+            binding: entry.binding,
+        }
+    };
+    encode(&Reply::Bindings {
+        allowed: is_users(keeper, &project) || is_allowed(&vault, &project),
+        bound: project.manifest.resolve(profile, &[])?.into_iter().map(bound).collect(),
+    })
+}
+
+fn is_allowed(vault: &Vault, project: &Project) -> bool {
+    grant::matching(vault.grants(), &project.directory, &project.hash).is_some()
+}
+
+fn stand<'a>(keeper: &Keeper, project: Option<&'a Project>) -> Stand<'a> {
+    match project {
         None => Stand::Nowhere,
         Some(project) if is_users(keeper, project) => Stand::User(project),
         Some(project) => Stand::Project(project),
-    };
-    let permit = gate::admit_env(&vault, peer, &stand, ask)?;
-    fits(reply::frame_env(vault.reveal(&permit)?.into_iter()))
+    }
 }
 
 async fn allow(keeper: &Keeper, shown: [u8; 32], fds: Handed) -> Result<(), Refusal> {

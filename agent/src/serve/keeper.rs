@@ -7,9 +7,13 @@
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
+use crate::manifest::own;
 use crate::manifest::project::Parsed;
 use crate::places::Places;
+use crate::stamps::Stamps;
+use crate::vault::Vault;
 use crate::vault::change::Change;
+use crate::vault::difference::Difference;
 use crate::vault::store::{self, Found, Open};
 use keyagent_wire::Refusal;
 use keyagent_wire::reply::{Status, VaultState, Written};
@@ -55,6 +59,7 @@ pub struct Keeper {
     unlocks: Door,
     changes: Door,
     looks: Door,
+    stamps: Arc<Stamps>,
     /// Whatever may wait for a file system of a client's choice.
     pub mounts: &'static Mounts,
     /// Told when the agent should stop.
@@ -71,8 +76,10 @@ enum State {
 impl Keeper {
     /// A keeper of what is at those places.
     pub fn new(places: Places) -> Self {
+        let stamps = Arc::new(Stamps::beside(places.socket()));
         let keeper = Self {
             places: Arc::new(places),
+            stamps,
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
             staged_bytes: Rc::default(),
@@ -88,6 +95,7 @@ impl Keeper {
             stop: Notify::new(),
         };
         keeper.examine();
+        keeper.stamps.start();
         keeper
     }
 
@@ -101,7 +109,16 @@ impl Keeper {
         if !matches!(*self.state.borrow(), State::Missing | State::Unusable(_)) {
             return;
         }
-        let found = match store::look(&self.places) {
+        let found = self.found();
+        let is_news = !matches!(found, State::Missing | State::Unusable(_));
+        *self.state.borrow_mut() = found;
+        if is_news {
+            self.stamps.bump_all();
+        }
+    }
+
+    fn found(&self) -> State {
+        match store::look(&self.places) {
             Found::Nothing => State::Missing,
             Found::Sealed => State::Locked,
             Found::Unusable(refusal) => State::Unusable(refusal),
@@ -109,8 +126,7 @@ impl Keeper {
                 Ok(open) => State::Open { open, stale: None },
                 Err(refusal) => State::Unusable(refusal),
             },
-        };
-        *self.state.borrow_mut() = found;
+        }
     }
 
     /// The open vault, or why there is none. The one gate above every operation on it.
@@ -156,6 +172,7 @@ impl Keeper {
             .await?;
         tracing::info!("vault made");
         self.install(made);
+        self.tell_all().await;
         Ok(())
     }
 
@@ -212,20 +229,50 @@ impl Keeper {
         }
         self.install(newer.ok().flatten().unwrap_or(opened));
         tracing::info!("unlocked");
+        self.tell_all().await;
         Ok(())
     }
 
-    /// Forgets every value. What has not been answered yet will be refused.
-    pub fn lock(&self) {
+    /// Forgets every value, at once. What has not been answered yet will be refused. Then
+    /// shells are told.
+    pub async fn lock(&self) {
+        if self.forget() {
+            self.tell_all().await;
+        }
+    }
+
+    /// Whether there was anything to forget.
+    fn forget(&self) -> bool {
         self.locks.set(self.locks.get() + 1);
         for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
             staging.borrow_mut().forget();
         }
         let mut state = self.state.borrow_mut();
-        if matches!(*state, State::Open { .. }) {
+        let was_open = matches!(*state, State::Open { .. });
+        if was_open {
             *state = State::Locked;
             tracing::info!("locked");
         }
+        was_open
+    }
+
+    /// Tells every shell that it should ask again.
+    async fn tell_all(&self) {
+        let stamps = self.stamps.clone();
+        blocking(move || stamps.bump_all()).await;
+    }
+
+    /// Tells the shells of those projects that would get something else.
+    async fn tell(&self, old: Arc<Vault>, new: Arc<Vault>) {
+        let (stamps, places) = (self.stamps.clone(), self.places.clone());
+        blocking(move || {
+            let difference = Difference::between(&old, &new);
+            stamps.bump(&difference.directories);
+            if own::binds_any(&places, &difference.secrets) {
+                stamps.bump(own::directory(&places).as_ref());
+            }
+        })
+        .await;
     }
 
     /// A place for one connection to stage in.
@@ -242,9 +289,12 @@ impl Keeper {
         let _inside = self.changes.enter()?;
         let _turn = self.turn.lock().await;
         let (open, places) = (self.open()?, self.places.clone());
+        let old = open.vault.clone();
         let (now_open, written) = blocking(move || store::commit(&places, &open, &change)).await?;
         if matches!(*self.state.borrow(), State::Open { .. }) {
+            let new = now_open.vault.clone();
             self.install(now_open);
+            self.tell(old, new).await;
         }
         Ok(written)
     }
@@ -266,19 +316,32 @@ impl Keeper {
         let Ok(open) = self.open() else { return };
         let (places, old) = (self.places.clone(), open.clone());
         let reread = blocking(move || store::reread(&places, &old)).await;
+        if let Some((old, new)) = self.take_reread(reread) {
+            self.tell(old, new).await;
+        }
+    }
+
+    /// The vault before and after, if that is another one now.
+    fn take_reread(
+        &self,
+        reread: Result<Option<Open>, Refusal>,
+    ) -> Option<(Arc<Vault>, Arc<Vault>)> {
         let mut state = self.state.borrow_mut();
-        let State::Open { open: current, stale } = &mut *state else { return };
+        let State::Open { open, stale } = &mut *state else { return None };
         match reread {
             Ok(None) => *stale = None,
             Ok(Some(newer)) => {
                 tracing::info!(generation = newer.vault.generation(), "vault reloaded");
-                (*current, *stale) = (newer, None);
+                let (old, new) = (open.vault.clone(), newer.vault.clone());
+                (*open, *stale) = (newer, None);
+                return Some((old, new));
             }
             Err(refusal) => {
                 tracing::warn!(?refusal, "the vault file changed, and cannot be used");
                 *stale = Some(refusal);
             }
         }
+        None
     }
 
     /// Waits for a write that is under way.

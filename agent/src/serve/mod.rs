@@ -66,7 +66,7 @@ pub fn run(
             _ = interrupt.recv() => {}
             () = keeper.stop.notified() => {}
         }
-        keeper.lock();
+        keeper.lock().await;
         keeper.settle().await;
         leave();
         tracing::info!("stopped");
@@ -109,7 +109,7 @@ async fn next(listener: &UnixListener) -> UnixStream {
 
 async fn lock_on_hangup(keeper: Rc<Keeper>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        keeper.lock();
+        keeper.lock().await;
     }
 }
 

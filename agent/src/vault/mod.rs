@@ -5,6 +5,7 @@
 //! [`Permit`]; nothing here reads a clock or decides who may have what.
 
 pub mod change;
+pub mod difference;
 pub mod file;
 pub mod format;
 pub mod seal;
@@ -14,7 +15,8 @@ pub mod watch;
 use crate::gate::Permit;
 use crate::grant::Grant;
 use keyagent_wire::reply::{Fact, VersionFact, VersionState};
-use keyagent_wire::{EnvName, Note, Refusal, SecretName, Value};
+use keyagent_wire::request::Binding;
+use keyagent_wire::{Note, Refusal, SecretName, Value};
 use seal::Recipient;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -101,16 +103,13 @@ impl Vault {
         &self.grants
     }
 
-    /// The env that a permit stands for. The one way by which values leave.
+    /// The env that a permit stands for: which variable is made of which version. The one
+    /// way by which values leave.
     pub fn reveal<'a>(
         &'a self,
         permit: &'a Permit,
-    ) -> Result<Vec<(&'a EnvName, &'a Value)>, Refusal> {
-        permit
-            .bindings()
-            .iter()
-            .map(|b| Ok((&b.var, &self.secret(&b.secret)?.active().value)))
-            .collect()
+    ) -> Result<Vec<(&'a Binding, &'a Version)>, Refusal> {
+        permit.bindings().iter().map(|b| Ok((b, self.secret(&b.secret)?.active()))).collect()
     }
 
     /// The one value that a permit stands for.
@@ -136,6 +135,11 @@ impl Secret {
     pub(crate) fn active(&self) -> &Version {
         let active = self.versions.iter().rev().find(|v| v.state == VersionState::Active);
         active.or(self.versions.last()).expect("a secret has at least one version")
+    }
+
+    /// The number of the version that is handed out.
+    pub fn active_number(&self) -> u32 {
+        self.active().number
     }
 
     /// Whether it is never exported.

@@ -1,14 +1,13 @@
 //! The file as it was before an import rewrote it: kept in the vault, put back on request.
 
 use crate::atomic::{Look, Workplace};
-use crate::fingerprint;
 use crate::import::source::{self, Source};
 use crate::project::{pasted, show};
 use crate::refusal;
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use keyagent_wire::request::Part;
-use keyagent_wire::{Refusal, Reply, Request, VALUE_BYTES_MAX, Value};
+use keyagent_wire::{Refusal, Reply, Request, VALUE_BYTES_MAX, Value, fingerprint};
 use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};

@@ -3,7 +3,6 @@
 
 use crate::atomic::{Look, Workplace};
 use crate::envfile::{self, Assignment, EnvFile, Kind};
-use crate::fingerprint;
 use crate::import::keys::{self, Chosen};
 use crate::import::places::Places;
 use crate::import::plan::{self, Names, Plan};
@@ -15,7 +14,7 @@ use crate::session::{Session, unexpected};
 use keyagent_wire::frame::NAMES_MAX;
 use keyagent_wire::reply::{Outcome, Review, Written};
 use keyagent_wire::request::{Bind, Binding, Put, Resolve};
-use keyagent_wire::{Channel, EnvName, ProfileName, Reply, Request, SecretName};
+use keyagent_wire::{Channel, EnvName, ProfileName, Reply, Request, SecretName, fingerprint};
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs::File;

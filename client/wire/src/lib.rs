@@ -4,6 +4,7 @@
 //! runtime and does no I/O but `Read` and `Write`; it never opens, connects or prints.
 
 pub mod codec;
+pub mod fingerprint;
 pub mod frame;
 mod name;
 mod note;
@@ -11,6 +12,7 @@ mod refusal;
 pub mod reply;
 pub mod request;
 pub mod socket;
+pub mod stamp;
 mod value;
 
 pub use name::{EnvName, NAME_BYTES_MAX, NameError, ProfileName, SecretName};

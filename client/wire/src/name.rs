@@ -108,7 +108,6 @@ const VARS_REFUSED: &[&str] = &[
     "LUA_INIT",
     "R_PROFILE",
     "SUDO_ASKPASS",
-    "KEYAGENT_SOCK",
     "WATCHFD",
     "UID",
     "EUID",
@@ -207,6 +206,9 @@ const VAR_PREFIXES_REFUSED: &[&str] = &[
     "DOTNET_STARTUP_",
     "COR_",
     "CORECLR_",
+    // Our own: what the shell hook remembers.
+    "KEYAGENT_",
+    "__keyagent_",
 ];
 const VAR_SUFFIXES_REFUSED: &[&str] = &["_ENDPOINT_URL", "_PROXY", "_proxy", "_functions"];
 

@@ -2,6 +2,7 @@
 
 use crate::codec::{self, CodecError};
 use crate::frame::REPLY_BYTES_MAX;
+use crate::request::Binding;
 use crate::{EnvName, Note, ProfileName, Refusal, SecretName, Value};
 use bincode::{Decode, Encode};
 use zeroize::Zeroizing;
@@ -43,6 +44,37 @@ pub enum Reply {
         /// The bytes of the part that was asked for.
         bytes: Value,
     },
+    /// The env of a shell, in the manifest's order.
+    Loaded(Vec<Loaded>),
+    /// What a manifest binds, in its order.
+    Bindings {
+        /// Whether just this manifest is allowed here.
+        allowed: bool,
+        /// The bindings.
+        bound: Vec<Bound>,
+    },
+}
+
+/// One variable of a shell's env.
+#[derive(Encode, Decode)]
+pub struct Loaded {
+    /// The variable, and the secret that it is made of.
+    pub binding: Binding,
+    /// Which version of the secret that is.
+    pub version: u32,
+    /// Its value.
+    pub value: Value,
+}
+
+/// One binding, and what the vault has for it.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Bound {
+    /// The variable, and the secret that it is made of.
+    pub binding: Binding,
+    /// The version that is handed out; none if there is no such secret.
+    pub version: Option<u32>,
+    /// Whether it is never exported.
+    pub exec_only: bool,
 }
 
 /// How the agent is. Frozen: every version sends and reads this shape.
@@ -190,10 +222,18 @@ pub fn frame_value(value: &Value) -> Result<Zeroizing<Vec<u8>>, CodecError> {
     codec::frame::<REPLY_BYTES_MAX, _>(&BorrowedReply::Value(value))
 }
 
+/// Writes [`Reply::Loaded`] as a whole frame, from borrowed values.
+pub fn frame_loaded<'a>(
+    loaded: impl ExactSizeIterator<Item = (&'a Binding, u32, &'a Value)>,
+) -> Result<Zeroizing<Vec<u8>>, CodecError> {
+    codec::frame::<REPLY_BYTES_MAX, _>(&BorrowedReply::Loaded(loaded.collect()))
+}
+
 /// The variants of [`Reply`] that carry values out of a vault, at the same places.
 enum BorrowedReply<'a> {
     Env(Vec<(&'a EnvName, &'a Value)>),
     Value(&'a Value),
+    Loaded(Vec<(&'a Binding, u32, &'a Value)>),
 }
 
 impl Encode for BorrowedReply<'_> {
@@ -209,6 +249,10 @@ impl Encode for BorrowedReply<'_> {
             Self::Value(value) => {
                 4u32.encode(encoder)?;
                 value.encode(encoder)
+            }
+            Self::Loaded(loaded) => {
+                11u32.encode(encoder)?;
+                loaded.encode(encoder)
             }
         }
     }
@@ -226,5 +270,9 @@ mod tests {
         assert_eq!(*owned, *frame_env([(&var, &value())].into_iter()).expect("small"));
         let owned = codec::frame_reply(&Reply::Value(value())).expect("small");
         assert_eq!(*owned, *frame_value(&value()).expect("small"));
+        let binding = Binding { var, secret: SecretName::new("a/B").expect("a name") };
+        let loaded = Loaded { binding: binding.clone(), version: 300, value: value() };
+        let owned = codec::frame_reply(&Reply::Loaded(vec![loaded])).expect("small");
+        assert_eq!(*owned, *frame_loaded([(&binding, 300, &value())].into_iter()).expect("small"));
     }
 }

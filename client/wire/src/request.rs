@@ -76,6 +76,17 @@ pub enum Request {
     Lock,
     /// Locks and exits.
     Stop,
+    /// The env of a shell, with the versions that its values are. What is never exported is
+    /// left out. Descriptors: directory and manifest.
+    Load {
+        /// Which profile of the manifest; the plain `[env]` if absent.
+        profile: Option<ProfileName>,
+    },
+    /// What a manifest binds, less the values. Descriptors: directory and manifest.
+    Bindings {
+        /// Which profile of the manifest; the plain `[env]` if absent.
+        profile: Option<ProfileName>,
+    },
 }
 
 /// By which way a value leaves.

@@ -2,7 +2,8 @@
 
 use keyagent_tests::wire::{put, secret, value};
 use keyagent_wire::reply::{
-    Fact, Outcome, Review, Reviewed, Status, VaultState, VersionFact, VersionState, Written,
+    Bound, Fact, Loaded, Outcome, Review, Reviewed, Status, VaultState, VersionFact, VersionState,
+    Written,
 };
 use keyagent_wire::request::{Bind, Binding, Channel, Clash, Init, Part, Put, Resolve, Unlock};
 use keyagent_wire::{
@@ -23,9 +24,9 @@ macro_rules! variants {
 }
 
 variants!(request_name, REQUESTS, Request: Status Resolve Get Put PutOriginal Commit List Show
-    Remove Move Review Allow Deny Bind Original Init Unlock Lock Stop);
+    Remove Move Review Allow Deny Bind Original Init Unlock Lock Stop Load Bindings);
 variants!(reply_name, REPLIES, Reply: Refused Done Status Env Value Committed Page Fact Review
-    Manifest Original);
+    Manifest Original Loaded Bindings);
 variants!(refusal_name, REFUSALS, Refusal: Version UnknownOp Malformed TooLarge Busy Locked NoVault
     VaultExists NeedsPassphrase WrongPassphrase BadRecipient Vault NotWritten Conflict NoSuchSecret
     NoSuchVersion Exists Unbound NoSuchProfile NotAllowed Changed ExecOnly Unsafe Manifest
@@ -84,6 +85,8 @@ pub fn requests() -> Vec<Request> {
         }),
         Request::Lock,
         Request::Stop,
+        Request::Load { profile: Some(profile("prod")) },
+        Request::Bindings { profile: None },
     ]
 }
 
@@ -113,6 +116,15 @@ pub fn replies() -> Vec<Reply> {
         Reply::Review(review()),
         Reply::Manifest("[env]\nA_KEY = \"sample/KEY\"\n".into()),
         Reply::Original { parts: 2, after: [7; 32], bytes: value("export A=1\n") },
+        Reply::Loaded(vec![Loaded {
+            binding: binding(),
+            version: 300,
+            value: value("sample value"),
+        }]),
+        Reply::Bindings {
+            allowed: true,
+            bound: vec![Bound { binding: binding(), version: Some(300), exec_only: true }],
+        },
     ]
 }
 

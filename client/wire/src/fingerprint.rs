@@ -10,7 +10,7 @@ const SEEDS: [u64; 4] =
 const PRIME: u64 = 0x0000_0100_0000_01b3;
 
 /// Four FNV-1a, each from a seed of its own.
-pub(crate) fn of(bytes: &[u8]) -> [u8; 32] {
+pub fn of(bytes: &[u8]) -> [u8; 32] {
     let mut print = [0; 32];
     for (seed, place) in SEEDS.iter().zip(print.chunks_exact_mut(8)) {
         let hash =

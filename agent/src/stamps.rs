@@ -1,0 +1,153 @@
+//! Stamps: tells shells and direnv that a project would get something else by now.
+//!
+//! A stamp is written in place and never renamed: direnv and shells look at it by its path,
+//! and ten digits over ten digits need no room on a full disk. Its time of change is its
+//! number, because direnv sees whole seconds only. Where it cannot be written it is taken
+//! away, which is a change, too. Losing one costs a reload, so nothing here is synced.
+
+use keyagent_wire::socket::Place;
+use keyagent_wire::stamp::{STAMP_BYTES_MAX, directory, name, number};
+use nix::fcntl::OFlag;
+use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions};
+use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+/// How many stamps are kept; what is over that is taken away when the agent starts.
+const STAMPS_MAX: usize = 4096;
+
+/// All stamps of one agent.
+pub struct Stamps {
+    directory: PathBuf,
+    /// Held by whoever bumps: two at once could make one number of two changes.
+    turn: Mutex<()>,
+}
+
+impl Stamps {
+    /// The stamps beside that socket.
+    pub fn beside(place: &Place) -> Self {
+        Self { directory: directory(place), turn: Mutex::new(()) }
+    }
+
+    /// Makes room for stamps, and bumps those that an agent before has left.
+    pub fn start(&self) {
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.directory);
+        if let Err(error) = made {
+            tracing::warn!(%error, "cannot make the directory of stamps: no shell will reload");
+        }
+        for path in self.all().into_iter().skip(STAMPS_MAX) {
+            let _ = fs::remove_file(path);
+        }
+        self.bump_all();
+    }
+
+    /// Bumps the stamps of these projects, by the paths of their directories.
+    pub fn bump<'a>(&self, projects: impl IntoIterator<Item = &'a Vec<u8>>) {
+        self.each(projects.into_iter().map(|path| self.directory.join(name(path))));
+    }
+
+    /// Bumps every stamp that some shell has asked for.
+    pub fn bump_all(&self) {
+        self.each(self.all());
+    }
+
+    fn each(&self, paths: impl IntoIterator<Item = PathBuf>) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        for path in paths {
+            if let Err(error) = bump(&path) {
+                tracing::warn!(%error, "cannot write a stamp");
+                let _ = fs::remove_file(path);
+            }
+        }
+    }
+
+    fn all(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(&self.directory).into_iter().flatten().flatten();
+        entries.map(|entry| entry.path()).collect()
+    }
+}
+
+/// Writes a number that this stamp never had.
+fn bump(path: &Path) -> io::Result<()> {
+    let mut file = open(path)?;
+    let mut old = Vec::new();
+    file.by_ref().take(STAMP_BYTES_MAX as u64).read_to_end(&mut old)?;
+    let facts = file.metadata()?;
+    let seconds = |time: SystemTime| time.duration_since(SystemTime::UNIX_EPOCH);
+    let changed = seconds(facts.modified()?).map_or(0, |since| since.as_secs());
+    let now = seconds(SystemTime::now()).map_or(0, |since| since.as_secs());
+    let next = now.max(number(&old).saturating_add(1)).max(changed.saturating_add(1));
+    let text = format!("{next}\n");
+    file.write_all_at(text.as_bytes(), 0)?;
+    if facts.len() > text.len() as u64 {
+        file.set_len(text.len() as u64)?;
+    }
+    let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(next));
+    let then = then.ok_or(ErrorKind::InvalidData)?;
+    file.set_times(FileTimes::new().set_modified(then))
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false).mode(0o600);
+    options.custom_flags(flags.bits()).open(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::MetadataExt;
+
+    fn stamps(test: &str) -> Stamps {
+        let directory = std::env::temp_dir().join(format!("stamps-{test}-{}", std::process::id()));
+        let stamps =
+            Stamps::beside(&Place { directory: directory.clone(), name: "agent.sock".into() });
+        stamps.start();
+        stamps
+    }
+
+    fn look(stamps: &Stamps, project: &[u8]) -> Option<(u64, i64)> {
+        let path = stamps.directory.join(name(project));
+        let text = fs::read(&path).ok()?;
+        Some((number(&text), fs::metadata(path).ok()?.mtime()))
+    }
+
+    #[test]
+    fn no_two_changes_look_alike_however_fast_they_come() {
+        let stamps = stamps("fast");
+        let project = b"/p".to_vec();
+        let mut seen = Vec::new();
+        for _ in 0..20 {
+            stamps.bump([&project]);
+            seen.push(look(&stamps, &project).expect("it is there"));
+        }
+        assert!(seen.windows(2).all(|pair| pair[0].0 < pair[1].0), "numbers grow: {seen:?}");
+        assert!(seen.iter().all(|(number, seconds)| *number == *seconds as u64), "{seen:?}");
+        // What another clock has left in the future stays behind.
+        let path = stamps.directory.join(name(&project));
+        fs::write(&path, "99999999999999999\n").expect("ours");
+        stamps.bump_all();
+        assert_eq!(look(&stamps, &project).map(|seen| seen.0), Some(100_000_000_000_000_000));
+        fs::write(&path, "no number, and longer than one is\n").expect("ours");
+        stamps.bump_all();
+        let (number, seconds) = look(&stamps, &project).expect("it is there");
+        assert_eq!(number, seconds as u64);
+        fs::remove_dir_all(stamps.directory.parent().expect("ours")).expect("ours");
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_taken_away() {
+        let stamps = stamps("link");
+        let project = b"/p".to_vec();
+        let path = stamps.directory.join(name(&project));
+        std::os::unix::fs::symlink("/dev/null", &path).expect("ours");
+        stamps.bump([&project]);
+        assert!(path.symlink_metadata().is_err(), "a link is not followed, and not left");
+        stamps.bump([&project]);
+        assert!(look(&stamps, &project).is_some());
+        fs::remove_dir_all(stamps.directory.parent().expect("ours")).expect("ours");
+    }
+}
