@@ -123,7 +123,9 @@ cargo_gate() {
 
 check_scripts() {
   local scripts
-  mapfile -t scripts < <(grep -rlE '^#!.*[ /](ba|da)?sh$' .ci packaging shell tests 2>/dev/null)
+  mapfile -t scripts < <(
+    grep -rlE '^(#!.*[ /](ba|da)?sh|# shellcheck shell=.*)$' .ci docs packaging shell tests 2>/dev/null
+  )
   if has shellcheck; then
     say "shellcheck ${scripts[*]}"
     shellcheck -x "${scripts[@]}"
@@ -162,6 +164,8 @@ mkdir -p "$target_dir"
 install_packages
 install_rage
 find_skipped
+# Some tests ask what other targets are linked from, and no test has the network.
+cargo fetch --locked --quiet
 cargo_gate rustfmt fmt --all --check
 check_scripts
 cargo_gate clippy clippy --workspace --all-targets --locked --quiet -- -D warnings

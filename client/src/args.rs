@@ -202,6 +202,10 @@ pub(crate) struct ExportArgs {
     /// Print it though stdout is a terminal
     #[arg(long)]
     pub(crate) reveal: bool,
+    /// Speak to the hook of a shell or of direnv: print what is to be watched, too, and
+    /// that whatever comes of the keys
+    #[arg(long, hide = true)]
+    pub(crate) hook: bool,
 }
 
 /// Who reads what `export` prints.
@@ -220,6 +224,12 @@ pub(crate) enum Format {
 /// See [`Verb::Hook`].
 #[derive(Subcommand)]
 pub(crate) enum Hook {
+    /// The hook of bash: `eval "$(keyagent hook bash)"` at the end of ~/.bashrc
+    Bash,
+    /// The hook of zsh: `eval "$(keyagent hook zsh)"` at the end of ~/.zshrc
+    Zsh,
+    /// The hook of fish: `keyagent hook fish | source` in ~/.config/fish/config.fish
+    Fish,
     /// The use_keyagent function of direnv
     Direnv {
         /// Write it where direnv looks for functions, instead of printing it

@@ -26,6 +26,9 @@ use std::path::Path;
 
 /// How long the agent may take for what it does from memory.
 const REPLY_SECONDS_MAX: u64 = 10;
+/// How long it may take where a prompt waits for it: a moment more than it waits for a slow
+/// file system itself.
+const PROMPT_SECONDS_MAX: u64 = 3;
 /// How long it may take for scrypt, at its largest on a slow machine.
 const UNLOCK_SECONDS_MAX: u64 = 180;
 /// After how long a human is told that something is going on.
@@ -203,6 +206,7 @@ fn patience(request: &Request) -> (u64, &'static str) {
         Request::Init(_) => (UNLOCK_SECONDS_MAX, "making the vault…"),
         Request::Unlock(_) => (UNLOCK_SECONDS_MAX, "unlocking…"),
         Request::Commit => (UNLOCK_SECONDS_MAX, "writing the vault…"),
+        Request::Load { .. } => (PROMPT_SECONDS_MAX, "waiting for the agent…"),
         _ => (REPLY_SECONDS_MAX, "waiting for the agent…"),
     }
 }

@@ -5,6 +5,7 @@
 
 use crate::args::ExecArgs;
 use crate::project;
+use crate::record::{self, Record};
 use crate::report::{Failure, Kind, cause};
 use crate::session::{Session, unexpected};
 use keyagent_wire::request::Resolve;
@@ -49,11 +50,29 @@ fn become_command(args: &ExecArgs, env: Vec<(EnvName, Value)>) -> Failure {
     command.args(rest);
     if args.pristine {
         command.env_clear().envs(env::vars_os().filter(|(variable, _)| is_kept(variable)));
+    } else {
+        take_away(&mut command, &record::of_environment());
     }
     for (var, value) in env {
         command.env(var.as_str(), OsString::from_vec(value.expose().to_vec()));
     }
     not_run(program, &command.exec())
+}
+
+/// What the shell was given is not its user's own: another project's keys, those of an older
+/// version, or ones that `--only` left out. They are what they were before the shell had them.
+fn take_away(command: &mut Command, given: &[Record]) {
+    for (var, before) in given.iter().flat_map(Record::before) {
+        match before {
+            Some(value) => command.env(var, value),
+            None => command.env_remove(var),
+        };
+    }
+    if !given.is_empty() {
+        for (variable, _) in env::vars_os().filter(|(variable, _)| record::belongs(variable)) {
+            command.env_remove(variable);
+        }
+    }
 }
 
 fn is_kept(variable: &OsStr) -> bool {

@@ -6,10 +6,9 @@
 use crate::args::{ExportArgs, Format};
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
-use crate::{json, project, quote};
+use crate::{json, load, project, quote};
 use keyagent_wire::request::Resolve;
 use keyagent_wire::{Channel, EnvName, Reply, Request, Value};
-use std::os::unix::ffi::OsStrExt;
 use zeroize::Zeroizing;
 
 /// The most that a line has beside its variable and its value: `set -gx `, quotes and all.
@@ -17,17 +16,19 @@ const LINE_BYTES_MAX: usize = 24;
 
 /// Prints the env of the project.
 pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
-    let exported = export(args);
-    // direnv and prompt hooks show each line of ours at every prompt: one is enough.
-    if args.format == Format::Direnv { exported.map_err(Failure::on_one_line) } else { exported }
-}
-
-fn export(args: &ExportArgs) -> Result<(), Failure> {
     if !args.reveal && report::stdout_is_tty() {
         return Err(Failure::usage("stdout is a terminal, and values would be shown on it").hint(
             "`keyagent export --reveal` shows them, `eval \"$(keyagent export)\"` loads them",
         ));
     }
+    if args.hook {
+        return load::run(args);
+    }
+    let exported = export(args);
+    if args.format == Format::Direnv { exported.map_err(Failure::on_one_line) } else { exported }
+}
+
+fn export(args: &ExportArgs) -> Result<(), Failure> {
     let project = project::nearest_or_own()?.ok_or_else(project::none_found)?;
     let resolve = Request::Resolve(Resolve {
         channel: Channel::Export,
@@ -35,33 +36,28 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
         only: Vec::new(),
         extra: Vec::new(),
     });
-    let Reply::Env(env) = Session::begin_unasked()?.ask_about(&resolve, Some(&project))? else {
+    let mut session = Session::begin_unasked()?;
+    // Before the keys are read: what changes in between is loaded again, and never missed.
+    let watched = (args.format == Format::Direnv).then(|| load::watch_lines(&project));
+    let Reply::Env(env) = session.ask_about(&resolve, Some(&project))? else {
         return Err(unexpected());
     };
-    let text = compose(args.format, &env)?;
-    if args.format == Format::Direnv {
-        name_overridden(&env);
-    }
-    report::answer(&text)
+    report::answer(&compose(args.format, &watched.unwrap_or_default(), &env)?)
 }
 
-/// A variable that the user had already, with another value, is named.
-fn name_overridden(env: &[(EnvName, Value)]) {
-    for (var, value) in env {
-        if std::env::var_os(var.as_str()).is_some_and(|had| had.as_bytes() != value.expose()) {
-            report::note(format!("`{var}` was set already; it has the vault's value now"));
-        }
-    }
-}
-
-fn compose(format: Format, env: &[(EnvName, Value)]) -> Result<Zeroizing<Vec<u8>>, Failure> {
+fn compose(
+    format: Format,
+    head: &[u8],
+    env: &[(EnvName, Value)],
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     let bytes_max = env
         .iter()
         .map(|(var, value)| {
             LINE_BYTES_MAX + var.as_str().len() + value.byte_count() * quote::GROWTH_MAX
         })
         .sum::<usize>();
-    let mut out = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX + bytes_max));
+    let mut out = Zeroizing::new(Vec::with_capacity(LINE_BYTES_MAX + head.len() + bytes_max));
+    out.extend_from_slice(head);
     match format {
         Format::Bash | Format::Zsh | Format::Sh | Format::Direnv => {
             for (var, value) in env {
@@ -133,14 +129,14 @@ mod tests {
     }
 
     fn text(format: Format, pairs: &[(&str, &[u8])]) -> String {
-        let text = compose(format, &env(pairs)).unwrap_or_else(|failure| panic!("{failure}"));
+        let text = compose(format, b"", &env(pairs)).unwrap_or_else(|failure| panic!("{failure}"));
         String::from_utf8_lossy(&text).into_owned()
     }
 
     #[test]
     fn each_format_has_its_form() {
         let pairs: &[(&str, &[u8])] = &[("A", b"it's"), ("B", b"")];
-        for format in [Format::Bash, Format::Zsh, Format::Sh, Format::Direnv] {
+        for format in [Format::Bash, Format::Zsh, Format::Sh] {
             assert_eq!(text(format, pairs), "export A='it'\\''s'\nexport B=''\n");
         }
         assert_eq!(text(Format::Fish, pairs), "set -gx A 'it\\'s'\nset -gx B ''\n");
@@ -152,7 +148,7 @@ mod tests {
     #[test]
     fn what_a_format_cannot_hold_is_named() {
         for (format, value) in [(Format::Json, &b"\xff"[..]), (Format::Dotenv, b"a\nb")] {
-            let failure = compose(format, &env(&[("A", b"x"), ("BAD", value)])).err();
+            let failure = compose(format, b"", &env(&[("A", b"x"), ("BAD", value)])).err();
             assert!(failure.is_some_and(|failure| failure.text.contains("`BAD`")));
         }
     }
@@ -165,7 +161,7 @@ mod tests {
             let pairs = env(&[(&long, &value), ("B", &value), ("C", b"")]);
             for format in [Format::Sh, Format::Fish, Format::Json, Format::Dotenv] {
                 let bound: usize = pairs.iter().map(|(_, v)| v.byte_count() * 6 + 152).sum();
-                if let Ok(text) = compose(format, &pairs) {
+                if let Ok(text) = compose(format, b"", &pairs) {
                     assert!(text.capacity() <= bound + LINE_BYTES_MAX, "{format:?} grew");
                 }
             }

@@ -57,6 +57,7 @@ fn export(mut parser: Parser) -> Option<ExportArgs> {
                 format = Some(Format::from_str(&text(&mut parser)?, false).ok()?);
             }
             Arg::Long("reveal") if !args.reveal => args.reveal = true,
+            Arg::Long("hook") if !args.hook => args.hook = true,
             _ => return None,
         }
     }
@@ -96,6 +97,7 @@ mod tests {
         "export --format fish",
         "export --format=json --reveal -P prod",
         "export -Pprod",
+        "export --format bash --hook -P prod",
         // Clap's to judge.
         "exec",
         "exec --",
@@ -119,6 +121,8 @@ mod tests {
         "export -- x",
         "export --reveal --reveal",
         "export --help",
+        "export --hook --hook",
+        "export --hook=1",
     ];
 
     /// Every line of the table that the hot path reads, clap reads as the same.
@@ -142,6 +146,6 @@ mod tests {
             }
             read += 1;
         }
-        assert_eq!(read, 19, "these lines are hot");
+        assert_eq!(read, 20, "these lines are hot");
     }
 }

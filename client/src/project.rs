@@ -4,11 +4,11 @@
 
 use crate::report::{Failure, cause};
 use nix::errno::Errno;
-use nix::fcntl::{AT_FDCWD, OFlag, openat};
+use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
 use nix::sys::stat::{FileStat, Mode, fstat};
 use nix::unistd::geteuid;
 use std::env;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -19,12 +19,29 @@ pub(crate) const MANIFEST: &str = "keyagent.toml";
 pub(crate) struct Project {
     directory: OwnedFd,
     manifest: OwnedFd,
+    is_own: bool,
 }
 
 impl Project {
     /// What rides beside a request: the directory, then the manifest.
     pub(crate) fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
         [self.directory.as_fd(), self.manifest.as_fd()]
+    }
+
+    /// Whether it is the user's own manifest, which counts where no project is.
+    pub(crate) fn is_own(&self) -> bool {
+        self.is_own
+    }
+
+    /// The path of the directory, as the kernel has it; empty if it has none.
+    pub(crate) fn path(&self) -> PathBuf {
+        let link = format!("/proc/self/fd/{}", self.directory.as_raw_fd());
+        readlink(link.as_str()).unwrap_or_default().into()
+    }
+
+    /// When the manifest changed, in seconds since 1970.
+    pub(crate) fn changed(&self) -> Option<i64> {
+        fstat(&self.manifest).ok().map(|facts| facts.st_mtime)
     }
 
     /// The manifest alone.
@@ -42,7 +59,7 @@ pub(crate) fn nearest() -> Result<Option<Project>, Failure> {
     let uid = geteuid().as_raw();
     while facts.st_uid == uid {
         if let Some(manifest) = manifest(&directory, &shown)? {
-            return Ok(Some(Project { directory, manifest }));
+            return Ok(Some(Project { directory, manifest, is_own: false }));
         }
         shown.push("..");
         let parent = match openat(&directory, "..", directory_flags(), Mode::empty()) {
@@ -65,7 +82,10 @@ pub(crate) fn nearest_or_own() -> Result<Option<Project>, Failure> {
     match nearest()? {
         Some(project) => Ok(Some(project)),
         None => match config_directory() {
-            Some(config) => in_directory(&config.join("keyagent")),
+            Some(config) => {
+                let own = in_directory(&config.join("keyagent"))?;
+                Ok(own.map(|project| Project { is_own: true, ..project }))
+            }
             None => Ok(None),
         },
     }
@@ -79,7 +99,7 @@ pub(crate) fn in_directory(path: &Path) -> Result<Option<Project>, Failure> {
         Err(e) => return Err(cannot_open(path, e)),
     };
     let manifest = manifest(&directory, path)?;
-    Ok(manifest.map(|manifest| Project { directory, manifest }))
+    Ok(manifest.map(|manifest| Project { directory, manifest, is_own: false }))
 }
 
 /// Opens a directory, as the agent wants it.

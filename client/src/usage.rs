@@ -22,7 +22,12 @@ pub(crate) fn parse(line: &[OsString]) -> Result<Option<Verb>, Failure> {
             report::answer(error.render().to_string().as_bytes())?;
             Ok(None)
         }
-        _ => Err(failure(&error, line.first().and_then(|verb| verb.to_str()))),
+        _ => {
+            let failure = failure(&error, line.first().and_then(|verb| verb.to_str()));
+            // A prompt has room for one line.
+            let is_hook = line.iter().any(|word| word == "--hook");
+            Err(if is_hook { failure.on_one_line() } else { failure })
+        }
     }
 }
 

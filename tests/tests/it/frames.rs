@@ -111,7 +111,7 @@ fn what_is_no_request_is_refused_and_the_next_is_answered() {
     let mut wire = home.wire();
     for (bytes, refusal) in [
         (framed(1, &trailing), Refusal::Malformed),
-        (framed(1, &[19]), Refusal::UnknownOp),
+        (framed(1, &[21]), Refusal::UnknownOp),
         (framed(1, &[250]), Refusal::UnknownOp),
         (framed(1, &[251, 0xff, 0xff]), Refusal::UnknownOp),
         (framed(1, &[255]), Refusal::Malformed),

@@ -1,0 +1,231 @@
+//! `export --hook`: what direnv and the hooks of shells evaluate.
+//!
+//! What is to be watched is printed whatever comes of the keys, so that a project that is
+//! locked or not allowed loads by itself once it may. The keys are all there, or none.
+//! Nobody is ever asked for anything.
+
+use crate::args::{ExportArgs, Format};
+use crate::connection;
+use crate::project::{self, Project};
+use crate::quote;
+use crate::record::{self, Record};
+use crate::report::{self, Failure};
+use crate::session::{Session, unexpected};
+use crate::stamp::Stamp;
+use crate::watches::{self, Watched};
+use keyagent_wire::reply::Loaded;
+use keyagent_wire::request::Binding;
+use keyagent_wire::{ProfileName, Reply, Request};
+use std::env;
+use std::os::unix::ffi::OsStrExt;
+use zeroize::Zeroizing;
+
+/// The most that a word has beside its bytes: its quotes, and what stands before it.
+const WORD_BYTES_MAX: usize = 32;
+
+/// What direnv keeps its list of watched files in, and hands to an .envrc.
+const WATCHES: &str = "DIRENV_WATCHES";
+
+/// Who evaluates what is printed, and how they quote.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// `use_keyagent`, in the bash that direnv runs.
+    Direnv,
+    /// `hook.bash` and `hook.zsh`.
+    Posix,
+    /// `hook.fish`.
+    Fish,
+}
+
+/// The manifest that counts here, and the stamp that goes with it.
+struct Stand {
+    project: Project,
+    stamp: Option<Stamp>,
+}
+
+/// Prints it. A failure is one line, after what is to be watched.
+pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
+    load(args).map_err(Failure::on_one_line)
+}
+
+fn load(args: &ExportArgs) -> Result<(), Failure> {
+    let (reader, profile) = (reader(args.format)?, args.profile.as_ref());
+    let (stand, env) = match project::nearest_or_own() {
+        Ok(Some(project)) => {
+            // An agent that starts bumps all stamps: first the agent, then the stamp.
+            let session = Session::begin_unasked();
+            let stand = Stand::of(project);
+            let env = session.and_then(|mut session| ask(&mut session, &stand, profile));
+            (Some(stand), env)
+        }
+        Ok(None) if reader == Reader::Direnv => (None, Err(project::none_found())),
+        Ok(None) => (None, Ok(Vec::new())),
+        Err(failure) => (None, Err(failure)),
+    };
+    report::answer(&compose(reader, stand.as_ref(), profile, env.as_deref().ok()))?;
+    env.map(drop)
+}
+
+/// What direnv is to watch for a project.
+pub(crate) fn watch_lines(project: &Project) -> Vec<u8> {
+    let mut out = Vec::new();
+    watch(&mut out, Some(project), stamp(project).as_ref());
+    out
+}
+
+fn reader(format: Format) -> Result<Reader, Failure> {
+    match format {
+        Format::Direnv => Ok(Reader::Direnv),
+        Format::Bash | Format::Zsh => Ok(Reader::Posix),
+        Format::Fish => Ok(Reader::Fish),
+        Format::Sh | Format::Json | Format::Dotenv => {
+            Err(Failure::usage("`--hook` goes with the formats bash, zsh, fish and direnv"))
+        }
+    }
+}
+
+impl Stand {
+    fn of(project: Project) -> Self {
+        Self { stamp: stamp(&project), project }
+    }
+
+    /// The user's own manifest is there wherever no project is, so a profile of a project is
+    /// none of its.
+    fn profile<'a>(&self, asked: Option<&'a ProfileName>) -> Option<&'a ProfileName> {
+        asked.filter(|_| !self.project.is_own())
+    }
+}
+
+fn stamp(project: &Project) -> Option<Stamp> {
+    connection::place().ok().and_then(|place| Stamp::of(&place, &project.path()))
+}
+
+fn ask(
+    session: &mut Session,
+    stand: &Stand,
+    profile: Option<&ProfileName>,
+) -> Result<Vec<Loaded>, Failure> {
+    let load = Request::Load { profile: stand.profile(profile).cloned() };
+    match session.ask_about(&load, Some(&stand.project))? {
+        Reply::Loaded(env) => Ok(env),
+        _ => Err(unexpected()),
+    }
+}
+
+fn compose(
+    reader: Reader,
+    stand: Option<&Stand>,
+    profile: Option<&ProfileName>,
+    env: Option<&[Loaded]>,
+) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(room(stand, env.unwrap_or_default())));
+    let stamp = stand.and_then(|stand| stand.stamp.as_ref());
+    match reader {
+        Reader::Direnv => watch(&mut out, stand.map(|stand| &stand.project), stamp),
+        _ => begin(&mut out, reader, stamp),
+    }
+    let (Some(stand), Some(env)) = (stand, env) else { return out };
+    for loaded in env {
+        put(&mut out, reader, loaded);
+    }
+    let record = Record {
+        profile: stand.profile(profile).cloned(),
+        bindings: env.iter().map(|l| (l.binding.clone(), l.version)).collect(),
+        directory: stand.project.path(),
+    };
+    end(&mut out, reader, &record);
+    if reader == Reader::Direnv {
+        name_overridden(env);
+    }
+    out
+}
+
+/// What the buffer has to hold, so that it never grows and leaves a copy behind.
+fn room(stand: Option<&Stand>, env: &[Loaded]) -> usize {
+    let word = |bytes: usize| WORD_BYTES_MAX + bytes * quote::GROWTH_MAX;
+    let paths = stand.map_or(0, |stand| {
+        let stamp = stand.stamp.as_ref().map_or(0, |stamp| stamp.path.as_os_str().len());
+        2 * word(stand.project.path().as_os_str().len()) + word(stamp)
+    });
+    let one = |l: &Loaded| {
+        2 * word(l.binding.var.as_str().len())
+            + word(l.binding.secret.as_str().len())
+            + word(l.value.byte_count())
+    };
+    let listed = env::var_os(WATCHES).map_or(0, |list| list.len());
+    8 * WORD_BYTES_MAX + paths + 4 * listed + env.iter().map(one).sum::<usize>()
+}
+
+/// `__keyagent_begin STAMP NUMBER`: takes back what was loaded, and says what to look at.
+fn begin(out: &mut Vec<u8>, reader: Reader, stamp: Option<&Stamp>) {
+    let (path, text) = stamp.map_or((&b""[..], &b""[..]), |stamp| {
+        (stamp.path.as_os_str().as_bytes(), stamp.text.as_bytes())
+    });
+    command(out, reader, "__keyagent_begin", &[path, text]);
+}
+
+/// The manifest, or where one would be; and the stamp.
+fn watch(out: &mut Vec<u8>, project: Option<&Project>, stamp: Option<&Stamp>) {
+    let directory = project.map_or_else(|| env::current_dir().unwrap_or_default(), Project::path);
+    let manifest = directory.join(project::MANIFEST);
+    let mut files = vec![Watched { path: &manifest, changed: project.and_then(Project::changed) }];
+    files.extend(stamp.map(|s| Watched { path: &s.path, changed: Some(s.changed) }));
+    let list = env::var_os(WATCHES);
+    match list.and_then(|list| watches::extend(list.as_bytes(), &files)) {
+        Some(list) => export(out, WATCHES, list.as_bytes()),
+        None => {
+            let paths: Vec<_> = files.iter().map(|f| f.path.as_os_str().as_bytes()).collect();
+            command(out, Reader::Direnv, "watch_file", &paths);
+        }
+    }
+}
+
+fn put(out: &mut Vec<u8>, reader: Reader, loaded: &Loaded) {
+    let (var, value) = (loaded.binding.var.as_str(), loaded.value.expose());
+    match reader {
+        Reader::Direnv => export(out, var, value),
+        _ => command(out, reader, "__keyagent_put", &[var.as_bytes(), value]),
+    }
+}
+
+/// Where `use_keyagent` runs and direnv does not, nobody would take the record out again.
+fn end(out: &mut Vec<u8>, reader: Reader, record: &Record) {
+    let record = record.text();
+    match reader {
+        Reader::Direnv if env::var_os(WATCHES).is_none() => {}
+        Reader::Direnv => export(out, record::BY_DIRENV, record.as_bytes()),
+        _ => command(out, reader, "__keyagent_end", &[record.as_bytes()]),
+    }
+}
+
+fn export(out: &mut Vec<u8>, var: &str, value: &[u8]) {
+    out.extend_from_slice(b"export ");
+    out.extend_from_slice(var.as_bytes());
+    out.push(b'=');
+    quote::posix(out, value);
+    out.push(b'\n');
+}
+
+fn command(out: &mut Vec<u8>, reader: Reader, name: &str, words: &[&[u8]]) {
+    out.extend_from_slice(name.as_bytes());
+    for word in words {
+        out.push(b' ');
+        match reader {
+            Reader::Fish => quote::fish(out, word),
+            _ => quote::posix(out, word),
+        }
+    }
+    out.push(b'\n');
+}
+
+/// A variable that the user had already, with another value, is named. The hooks of shells
+/// do that themselves: they also see what is not exported.
+fn name_overridden(env: &[Loaded]) {
+    let ours = record::of_environment();
+    for Loaded { binding: Binding { var, .. }, value, .. } in env {
+        let had = env::var_os(var.as_str()).filter(|_| !ours.iter().any(|r| r.names(var)));
+        if had.is_some_and(|had| had.as_bytes() != value.expose()) {
+            report::note(format!("`{var}` was set already; it has the vault's value now"));
+        }
+    }
+}

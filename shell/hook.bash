@@ -1,0 +1,214 @@
+# shellcheck shell=bash
+# keyagent for bash: the keys of a project come when you enter it, and go when you leave.
+# In ~/.bashrc, at the end:  eval "$(keyagent hook bash)"        (bash 4.4 or newer)
+#
+# At a prompt where nothing changed it forks nothing and starts nothing: it looks at the
+# manifest and at the project's stamp, which the agent bumps. It prints nothing on stdout,
+# never asks, and evaluates only what keyagent prints. KEYAGENT_PROFILE, if you set it,
+# names the profile.
+
+# Our own program, wherever PATH leads by now.
+__keyagent_client=keyagent
+# How many directories upward a manifest is looked for.
+__keyagent_places_max=128
+# The largest manifest, and a byte.
+__keyagent_text_max=65537
+
+__keyagent_pwd=           # where we stood when the places were listed
+__keyagent_places=()      # where a manifest may be, the nearest first
+__keyagent_stamp=         # the file that the agent bumps
+__keyagent_number=        # what was in it when the keys were read
+__keyagent_seen=          # all that was looked at when keyagent was asked last
+__keyagent_record=        # KEYAGENT_LOADED, as it was written here
+__keyagent_entered=       # the manifest whose overrides were named
+__keyagent_vars=()        # the variables that a record names
+
+# Before each prompt.
+__keyagent_prompt() {
+  local __keyagent_status=$? __keyagent_place='' __keyagent_manifest='' __keyagent_text='' __keyagent_now
+  # Not `[[`: it would take no notice of case where the user has set nocasematch.
+  [ "$PWD" = "$__keyagent_pwd" ] || __keyagent_list_places
+  for __keyagent_place in "${__keyagent_places[@]}"; do
+    if [[ -e $__keyagent_place ]]; then
+      __keyagent_manifest=$__keyagent_place
+      break
+    fi
+  done
+  if [[ -f $__keyagent_manifest && -r $__keyagent_manifest ]]; then
+    IFS= read -r -d '' -n "$__keyagent_text_max" __keyagent_text <"$__keyagent_manifest" || :
+  fi
+  __keyagent_number=
+  if [[ -f $__keyagent_stamp && -r $__keyagent_stamp ]]; then
+    IFS= read -r __keyagent_number <"$__keyagent_stamp" || :
+  fi
+  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text
+  if [ "$__keyagent_seen" != "$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]; then
+    __keyagent_reload || :
+  fi
+  # Under `set -e` a prompt that returns what the last command did would end the shell.
+  [[ $- == *e* ]] || return "$__keyagent_status"
+}
+
+# Upward from where we stand, never above a directory of another owner; then the user's own.
+# The agent is asked by the kernel's path, so links on the way are left out of it.
+__keyagent_list_places() {
+  local __keyagent_dir=$PWD
+  __keyagent_pwd=$PWD
+  __keyagent_places=()
+  while [[ $__keyagent_dir == /?* ]]; do
+    if [[ -L $__keyagent_dir ]]; then
+      __keyagent_dir=$(pwd -P 2>/dev/null)
+      break
+    fi
+    __keyagent_dir=${__keyagent_dir%/*}
+  done
+  [[ $__keyagent_dir ]] || __keyagent_dir=$PWD
+  while [[ $__keyagent_dir == /* && -O $__keyagent_dir ]] &&
+    ((${#__keyagent_places[@]} < __keyagent_places_max)); do
+    __keyagent_places+=("${__keyagent_dir%/}/keyagent.toml")
+    [[ $__keyagent_dir != / ]] || break
+    __keyagent_dir=${__keyagent_dir%/*}
+    __keyagent_dir=${__keyagent_dir:-/}
+  done
+  __keyagent_dir=${XDG_CONFIG_HOME-}
+  [[ $__keyagent_dir == /* ]] || __keyagent_dir=${HOME-}/.config
+  __keyagent_places+=("$__keyagent_dir/keyagent/keyagent.toml")
+}
+
+# Asks, and has the variables be what the answer says. Nothing of it is traced.
+__keyagent_reload() {
+  { local -; set +uvx; } 2>/dev/null
+  local __keyagent_answer=''
+  if [[ -n ${DIRENV_KEYAGENT-} ]]; then
+    __keyagent_give_way
+  else
+    __keyagent_adopt
+    [ "$__keyagent_entered" = "$__keyagent_manifest" ] || __keyagent_entered=
+    if [[ $__keyagent_manifest ]]; then
+      __keyagent_answer=$("$__keyagent_client" export --format bash --hook \
+        ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
+    fi
+    eval "${__keyagent_answer:-__keyagent_begin '' ''}"
+    __keyagent_entered=$__keyagent_manifest
+  fi
+  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+}
+
+# What keyagent prints: first this, whatever comes of the keys.
+__keyagent_begin() { # STAMP NUMBER
+  local __keyagent_var
+  for __keyagent_var in "${!__keyagent_before[@]}"; do
+    __keyagent_restore "$__keyagent_var"
+  done
+  unset -v KEYAGENT_LOADED
+  __keyagent_record=
+  __keyagent_stamp=$1
+  __keyagent_number=$2
+}
+
+# Then this for each key.
+__keyagent_put() { # VAR VALUE
+  local __keyagent_was='' __keyagent_flags
+  if declare -p "$1" &>/dev/null; then
+    __keyagent_was=$(declare -p "$1")
+    __keyagent_was=${__keyagent_was#declare }
+    __keyagent_flags=${__keyagent_was%% *}
+    if [[ $__keyagent_flags == *r* ]]; then
+      # shellcheck disable=SC2016 # the quotes are a part of the text
+      printf 'keyagent: cannot set `%s`: it is read-only in this shell\n' "$1" >&2
+      return
+    fi
+    if [[ ! $__keyagent_entered && ${!1-} != "$2" ]]; then
+      # shellcheck disable=SC2016 # the quotes are a part of the text
+      printf 'keyagent: `%s` was set already; it has the vault'\''s value now\n' "$1" >&2
+    fi
+    # A shell inside this one has only the environment to know it by.
+    if [[ $__keyagent_flags == *x* ]]; then
+      export "KEYAGENT_OLD_$1=${!1-}"
+    fi
+    __keyagent_was="declare -g $__keyagent_was"
+  fi
+  __keyagent_before[$1]=$__keyagent_was
+  # Attributes go: an integer would be calculated, and a calculation can run commands.
+  unset -v "$1"
+  export "$1=$2"
+}
+
+# And last this.
+__keyagent_end() { # RECORD
+  export KEYAGENT_LOADED=$1
+  __keyagent_record=$1
+}
+
+# Puts a variable back as it was: unset, or the user's own, exported or not.
+__keyagent_restore() { # VAR
+  unset -v "$1" "KEYAGENT_OLD_$1" 2>/dev/null
+  eval "${__keyagent_before[$1]}"
+  unset -v "__keyagent_before[$1]"
+}
+
+# What a shell around this one has loaded is not the user's own either.
+__keyagent_adopt() {
+  [[ -n ${KEYAGENT_LOADED-} && $KEYAGENT_LOADED != "$__keyagent_record" ]] || return 0
+  local __keyagent_var __keyagent_old
+  __keyagent_list_vars "$KEYAGENT_LOADED"
+  for __keyagent_var in "${__keyagent_vars[@]}"; do
+    [[ ! ${__keyagent_before[$__keyagent_var]+known} ]] || continue
+    __keyagent_old=KEYAGENT_OLD_$__keyagent_var
+    __keyagent_before[$__keyagent_var]=
+    if [[ ${!__keyagent_old+exported} ]]; then
+      printf -v "__keyagent_before[$__keyagent_var]" 'export %s=%q' \
+        "$__keyagent_var" "${!__keyagent_old}"
+    fi
+  done
+}
+
+# direnv has loaded the project's keys, and takes them out again: ours go, less those that
+# are its own now.
+__keyagent_give_way() {
+  local __keyagent_var IFS=' '
+  __keyagent_list_vars "$DIRENV_KEYAGENT"
+  for __keyagent_var in "${!__keyagent_before[@]}"; do
+    [[ " ${__keyagent_vars[*]} " == *" $__keyagent_var "* ]] ||
+      __keyagent_restore "$__keyagent_var"
+  done
+  unset -v KEYAGENT_LOADED
+  __keyagent_record=
+}
+
+# The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.
+__keyagent_list_vars() { # RECORD
+  local __keyagent_word __keyagent_rest=${1#* }
+  __keyagent_rest=${__keyagent_rest%% *}
+  __keyagent_vars=()
+  while [[ $__keyagent_rest ]]; do
+    __keyagent_word=${__keyagent_rest%%,*}
+    __keyagent_rest=${__keyagent_rest#"$__keyagent_word"}
+    __keyagent_rest=${__keyagent_rest#,}
+    __keyagent_word=${__keyagent_word%%=*}
+    if [[ $__keyagent_word =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then
+      __keyagent_vars+=("$__keyagent_word")
+    fi
+  done
+}
+
+# Last of all, so that direnv comes first. On a line of its own, whatever the one before
+# ends with.
+__keyagent_install() {
+  [[ ${PROMPT_COMMAND[*]-} != *__keyagent_prompt* ]] || return 0
+  # shellcheck disable=SC2128,SC2178 # a string, or an array that bash knew only from 5.1 on
+  if [[ ${PROMPT_COMMAND@a} == *a* ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] > 500)); then
+    PROMPT_COMMAND+=(__keyagent_prompt)
+  else
+    PROMPT_COMMAND=${PROMPT_COMMAND:+$PROMPT_COMMAND$'\n'}__keyagent_prompt
+  fi
+}
+
+# The first keys are there before the first prompt.
+if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] > 403)); then
+  declare -gA __keyagent_before # how each variable was that is ours now; empty if unset
+  __keyagent_install
+  __keyagent_prompt
+else
+  printf 'keyagent: the hook needs bash 4.4 or newer\n' >&2
+fi

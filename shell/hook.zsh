@@ -1,0 +1,188 @@
+# keyagent for zsh: the keys of a project come when you enter it, and go when you leave.
+# In ~/.zshrc, at the end:  eval "$(keyagent hook zsh)"          (zsh 5.8 or newer)
+#
+# At a prompt where nothing changed it forks nothing and starts nothing: it looks at the
+# manifest and at the project's stamp, which the agent bumps. It prints nothing on stdout,
+# never asks, and evaluates only what keyagent prints. KEYAGENT_PROFILE, if you set it,
+# names the profile.
+
+# Our own program, wherever PATH leads by now.
+__keyagent_client=keyagent
+# How many directories upward a manifest is looked for.
+__keyagent_places_max=128
+# The largest manifest, and a byte.
+__keyagent_text_max=65537
+
+__keyagent_pwd=           # where we stood when the places were listed
+__keyagent_stamp=         # the file that the agent bumps
+__keyagent_number=        # what was in it when the keys were read
+__keyagent_seen=          # all that was looked at when keyagent was asked last
+__keyagent_record=        # KEYAGENT_LOADED, as it was written here
+__keyagent_entered=       # the manifest whose overrides were named
+typeset -ga __keyagent_places  # where a manifest may be, the nearest first
+typeset -ga __keyagent_vars    # the variables that a record names
+typeset -gA __keyagent_before  # how each variable was that is ours now; empty if unset
+
+# Before each prompt, and after each cd.
+__keyagent_prompt() {
+  local __keyagent_status=$? __keyagent_strict=$options[errexit]
+  emulate -L zsh
+  setopt no_err_exit no_err_return
+  local __keyagent_place= __keyagent_manifest= __keyagent_text= __keyagent_now=
+  [[ $PWD == "$__keyagent_pwd" ]] || __keyagent_list_places
+  for __keyagent_place in "${__keyagent_places[@]}"; do
+    if [[ -e $__keyagent_place ]]; then
+      __keyagent_manifest=$__keyagent_place
+      break
+    fi
+  done
+  if [[ -f $__keyagent_manifest && -r $__keyagent_manifest ]]; then
+    IFS= read -r -k $__keyagent_text_max -u 0 __keyagent_text <"$__keyagent_manifest"
+  fi
+  __keyagent_number=
+  if [[ -f $__keyagent_stamp && -r $__keyagent_stamp ]]; then
+    IFS= read -r __keyagent_number <"$__keyagent_stamp"
+  fi
+  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text
+  if [[ $__keyagent_seen != "$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]]; then
+    __keyagent_reload
+  fi
+  # Where a failure ends the shell, a prompt must not fail for the command before it.
+  [[ $__keyagent_strict == on ]] || return $__keyagent_status
+}
+
+# Upward from where we stand, never above a directory of another owner; then the user's own.
+# The agent is asked by the kernel's path, so links on the way are left out of it.
+__keyagent_list_places() {
+  local __keyagent_dir=${PWD:P}
+  __keyagent_pwd=$PWD
+  __keyagent_places=()
+  while [[ $__keyagent_dir == /* && -O $__keyagent_dir ]] &&
+    (( $#__keyagent_places < __keyagent_places_max )); do
+    __keyagent_places+=("${__keyagent_dir%/}/keyagent.toml")
+    [[ $__keyagent_dir != / ]] || break
+    __keyagent_dir=${__keyagent_dir%/*}
+    __keyagent_dir=${__keyagent_dir:-/}
+  done
+  __keyagent_dir=${XDG_CONFIG_HOME-}
+  [[ $__keyagent_dir == /* ]] || __keyagent_dir=${HOME-}/.config
+  __keyagent_places+=("$__keyagent_dir/keyagent/keyagent.toml")
+}
+
+# Asks, and has the variables be what the answer says. Nothing of it is traced.
+__keyagent_reload() {
+  { setopt local_options no_xtrace no_verbose } 2>/dev/null
+  local __keyagent_answer=
+  if [[ -n ${DIRENV_KEYAGENT-} ]]; then
+    __keyagent_give_way
+  else
+    __keyagent_adopt
+    [[ $__keyagent_entered == "$__keyagent_manifest" ]] || __keyagent_entered=
+    if [[ -n $__keyagent_manifest ]]; then
+      __keyagent_answer=$("$__keyagent_client" export --format zsh --hook \
+        ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
+    fi
+    eval "${__keyagent_answer:-__keyagent_begin '' ''}"
+    __keyagent_entered=$__keyagent_manifest
+  fi
+  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+}
+
+# What keyagent prints: first this, whatever comes of the keys.
+__keyagent_begin() { # STAMP NUMBER
+  local __keyagent_var=
+  for __keyagent_var in "${(@k)__keyagent_before}"; do
+    __keyagent_restore "$__keyagent_var"
+  done
+  unset KEYAGENT_LOADED
+  __keyagent_record=
+  __keyagent_stamp=$1
+  __keyagent_number=$2
+}
+
+# Then this for each key.
+__keyagent_put() { # VAR VALUE
+  local __keyagent_was=
+  if [[ -v $1 ]]; then
+    if [[ ${(Pt)1} == *readonly* ]]; then
+      print -ru2 -- "keyagent: cannot set \`$1\`: it is read-only in this shell"
+      return
+    fi
+    if [[ -z $__keyagent_entered && ${(P)1} != "$2" ]]; then
+      print -ru2 -- "keyagent: \`$1\` was set already; it has the vault's value now"
+    fi
+    # A shell inside this one has only the environment to know it by.
+    if [[ ${(Pt)1} == *export* ]]; then
+      export "KEYAGENT_OLD_$1=${(P)1}"
+    fi
+    __keyagent_was=$(typeset -p -- "$1")
+  fi
+  __keyagent_before[$1]=$__keyagent_was
+  # Attributes go: an integer would be calculated, and a calculation can run commands.
+  unset "$1"
+  export "$1=$2"
+}
+
+# And last this.
+__keyagent_end() { # RECORD
+  export KEYAGENT_LOADED=$1
+  __keyagent_record=$1
+}
+
+# Puts a variable back as it was: unset, or the user's own, exported or not.
+__keyagent_restore() { # VAR
+  unset "$1" "KEYAGENT_OLD_$1" 2>/dev/null
+  eval "$__keyagent_before[$1]"
+  unset "__keyagent_before[$1]"
+}
+
+# What a shell around this one has loaded is not the user's own either.
+__keyagent_adopt() {
+  [[ -n ${KEYAGENT_LOADED-} && $KEYAGENT_LOADED != "$__keyagent_record" ]] || return 0
+  local __keyagent_var= __keyagent_old=
+  __keyagent_list_vars "$KEYAGENT_LOADED"
+  for __keyagent_var in "${__keyagent_vars[@]}"; do
+    (( ! ${+__keyagent_before[$__keyagent_var]} )) || continue
+    __keyagent_old=KEYAGENT_OLD_$__keyagent_var
+    __keyagent_before[$__keyagent_var]=
+    if [[ -v $__keyagent_old ]]; then
+      __keyagent_before[$__keyagent_var]="export $__keyagent_var=${(qq)${(P)__keyagent_old}}"
+    fi
+  done
+}
+
+# direnv has loaded the project's keys, and takes them out again: ours go, less those that
+# are its own now.
+__keyagent_give_way() {
+  local __keyagent_var=
+  __keyagent_list_vars "$DIRENV_KEYAGENT"
+  for __keyagent_var in "${(@k)__keyagent_before}"; do
+    (( ${__keyagent_vars[(Ie)$__keyagent_var]} )) || __keyagent_restore "$__keyagent_var"
+  done
+  unset KEYAGENT_LOADED
+  __keyagent_record=
+}
+
+# The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.
+__keyagent_list_vars() { # RECORD
+  local __keyagent_word= __keyagent_rest=${1#* }
+  __keyagent_vars=()
+  for __keyagent_word in "${(@s:,:)${__keyagent_rest%% *}}"; do
+    __keyagent_word=${__keyagent_word%%=*}
+    if [[ $__keyagent_word == [A-Za-z_][A-Za-z0-9_]# ]]; then
+      __keyagent_vars+=("$__keyagent_word")
+    fi
+  done
+}
+
+# Last of all, so that direnv comes first.
+__keyagent_install() {
+  emulate -L zsh
+  typeset -ga precmd_functions chpwd_functions
+  (( ${precmd_functions[(Ie)__keyagent_prompt]} )) || precmd_functions+=(__keyagent_prompt)
+  (( ${chpwd_functions[(Ie)__keyagent_prompt]} )) || chpwd_functions+=(__keyagent_prompt)
+}
+
+# The first keys are there before the first prompt.
+__keyagent_install
+__keyagent_prompt
