@@ -2,6 +2,7 @@
 
 mod allow;
 mod completions;
+mod here;
 mod hook;
 mod init;
 mod lifecycle;

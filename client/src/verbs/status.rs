@@ -1,9 +1,10 @@
-//! `status`: how the agent and its vault are. Never starts the agent.
+//! `status`: how the agent and its vault are, and what is loaded here. Never starts the agent.
 
 use crate::connection::{self, Connection};
 use crate::json::Object;
 use crate::project::show;
 use crate::report::{self, Failure, Kind};
+use crate::verbs::here::Here;
 use crate::{refusal, session};
 use keyagent_wire::escape;
 use keyagent_wire::frame::VERSION;
@@ -26,7 +27,13 @@ pub(crate) fn run(as_json: bool) -> Result<(), Failure> {
         let why = refusal::failure(stale).text;
         report::warning(format!("{why}; the last good one is served"));
     }
-    report::answer(&if as_json { json(&status, &socket) } else { sheet(&status, &socket) })
+    let here = Here::of(&mut connection);
+    let text = match as_json {
+        true => json(&status, &socket, &here.json()),
+        false if here.is_nowhere() => sheet(&status, &socket),
+        false => [sheet(&status, &socket), here.sheet().into_bytes()].concat(),
+    };
+    report::answer(&text)
 }
 
 fn sheet(status: &Status, socket: &str) -> Vec<u8> {
@@ -54,7 +61,7 @@ fn words(vault: &VaultState) -> String {
     }
 }
 
-fn json(status: &Status, socket: &str) -> Vec<u8> {
+fn json(status: &Status, socket: &str, here: &[u8]) -> Vec<u8> {
     let vault = match &status.vault {
         VaultState::Missing => Object::new().text("state", "missing"),
         VaultState::Locked => Object::new().text("state", "locked"),
@@ -77,6 +84,7 @@ fn json(status: &Status, socket: &str) -> Vec<u8> {
         .text("socket", socket)
         .text("log", &escape(&status.log_path))
         .raw("vault", &vault.end())
+        .raw("here", here)
         .end();
     json.push(b'\n');
     json
@@ -111,7 +119,7 @@ mod tests {
             let sheet = String::from_utf8(sheet(&status, "/s")).expect("UTF-8");
             assert!(sheet.contains(&format!("vault      {word}")), "{sheet}");
             assert!(sheet.contains(r"/v/vault\x1b.age"), "{sheet}");
-            let json = String::from_utf8(json(&status, "/s")).expect("UTF-8");
+            let json = String::from_utf8(json(&status, "/s", b"{}")).expect("UTF-8");
             assert!(json.starts_with(r#"{"schema":1,"#), "{json}");
             assert!(json.contains(&format!(r#""vault":{{"state":"{state}""#)), "{json}");
         }
