@@ -9,6 +9,7 @@ mod crash;
 mod crowd;
 mod deps;
 mod direnv;
+mod direnv_reload;
 mod exec;
 mod export_shells;
 mod frames;
