@@ -1,8 +1,9 @@
-//! The command line, as help and completions show it.
+//! The command line, as help and completions show it. What completes a value is told by its
+//! type; where that would mislead, its `value_hint` is `Other`: nothing completes it.
 //!
 //! No value of a secret has a place here: values come from a hidden prompt or from stdin.
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use keyagent_wire::request::Binding;
 use keyagent_wire::{EnvName, NameError, Note, ProfileName, SecretName};
 use std::ffi::OsString;
@@ -63,6 +64,10 @@ pub(crate) enum Verb {
     Stop,
     /// Print a completion script
     Completions(CompletionsArgs),
+    /// What may come next on a line? For the completion scripts alone, so clap does not know
+    /// it, and suggests it to nobody.
+    #[command(skip)]
+    Complete(Vec<OsString>),
 }
 
 /// See [`Verb::Init`].
@@ -89,6 +94,7 @@ pub(crate) struct ImportArgs {
     pub(crate) replace: bool,
     /// Exactly these variables
     #[arg(long, value_name = "A,B", value_delimiter = ',', value_parser = env_name)]
+    #[arg(value_hint = ValueHint::Other)]
     pub(crate) only: Vec<EnvName>,
     /// Every variable that can be sealed, not only those that look like a secret
     #[arg(long, conflicts_with = "only")]
@@ -166,7 +172,7 @@ pub(crate) struct MvArgs {
     #[arg(value_parser = secret_name)]
     pub(crate) old: SecretName,
     /// What it shall be called
-    #[arg(value_parser = secret_name)]
+    #[arg(value_parser = secret_name, value_hint = ValueHint::Other)]
     pub(crate) new: SecretName,
 }
 
@@ -242,6 +248,7 @@ pub(crate) enum Hook {
 #[derive(Args)]
 pub(crate) struct AllowArgs {
     /// The project's directory; the nearest project by default
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
     /// Do not ask
     #[arg(long)]
@@ -252,6 +259,7 @@ pub(crate) struct AllowArgs {
 #[derive(Args)]
 pub(crate) struct DenyArgs {
     /// The project's directory; the nearest project by default
+    #[arg(value_hint = ValueHint::DirPath)]
     pub(crate) dir: Option<PathBuf>,
 }
 

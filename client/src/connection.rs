@@ -33,11 +33,23 @@ const PROMPT_SECONDS_MAX: u64 = 3;
 const UNLOCK_SECONDS_MAX: u64 = 180;
 /// After how long a human is told that something is going on.
 const TICK_MILLIS: i64 = 500;
+/// How long each wait of a hasty connection may be.
+const HASTY_MILLIS_MAX: i64 = 200;
 
 /// A connection to an agent of our own uid.
 pub(crate) struct Connection {
     stream: UnixStream,
     pid: i32,
+    haste: Haste,
+}
+
+/// How long a connection waits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Haste {
+    /// As long as what was asked may take; a human is told.
+    No,
+    /// Hardly, and without a word.
+    Yes,
 }
 
 /// Where the socket is, by the environment and the rule that both ends share.
@@ -63,6 +75,16 @@ pub(crate) fn place() -> Result<Place, Failure> {
 impl Connection {
     /// Connects; nothing if no agent listens.
     pub(crate) fn open() -> Result<Option<Self>, Failure> {
+        Self::open_with(Haste::No)
+    }
+
+    /// The same, to an agent that answers at once or not at all: nobody has asked for this,
+    /// so nobody shall wait for it, or be told.
+    pub(crate) fn open_hasty() -> Result<Option<Self>, Failure> {
+        Self::open_with(Haste::Yes)
+    }
+
+    fn open_with(haste: Haste) -> Result<Option<Self>, Failure> {
         let place = place()?;
         let fail = |why: &str| Failure::new(Kind::NoAgent, cannot_connect(&place, why));
         let address = match Address::of(&place) {
@@ -70,9 +92,9 @@ impl Connection {
             Err(Errno::ENOENT) => return Ok(None),
             Err(e) => return Err(fail(&cause(&e.into()))),
         };
-        let socket = patient_socket().map_err(|e| fail(&cause(&e.into())))?;
+        let socket = patient_socket(haste).map_err(|e| fail(&cause(&e.into())))?;
         match connect(socket.as_raw_fd(), &address.address) {
-            Ok(()) => Self::of_our_own(socket).map_err(|why| fail(&why)).map(Some),
+            Ok(()) => Self::of_our_own(socket, haste).map_err(|why| fail(&why)).map(Some),
             Err(Errno::ENOENT | Errno::ECONNREFUSED) => Ok(None),
             Err(Errno::EAGAIN) => Err(fail("it does not answer")),
             Err(e) => Err(fail(&cause(&e.into()))),
@@ -111,12 +133,12 @@ impl Connection {
         }
     }
 
-    fn of_our_own(socket: OwnedFd) -> Result<Self, String> {
+    fn of_our_own(socket: OwnedFd, haste: Haste) -> Result<Self, String> {
         let peer = getsockopt(&socket, sockopt::PeerCredentials).map_err(|e| cause(&e.into()))?;
         if peer.uid() != geteuid().as_raw() {
             return Err("it belongs to another user".to_owned());
         }
-        Ok(Self { stream: UnixStream::from(socket), pid: peer.pid() })
+        Ok(Self { stream: UnixStream::from(socket), pid: peer.pid(), haste })
     }
 
     fn send(&self, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {
@@ -134,7 +156,10 @@ impl Connection {
     }
 
     fn receive(&self, request: &Request) -> Result<Reply, Failure> {
-        let (seconds, doing) = patience(request);
+        let (seconds, doing) = match self.haste {
+            Haste::No => patience(request),
+            Haste::Yes => (0, ""),
+        };
         let mut from = Patient::new(&self.stream, seconds, doing);
         let (version, body) = frame::read(&mut from, frame::REPLY_BYTES_MAX).map_err(|e| {
             Failure::failed(format!("cannot read the agent's reply: {}", unanswered(&e)))
@@ -235,10 +260,14 @@ fn cannot_connect(place: &Place, why: &str) -> String {
 }
 
 /// A socket that gives up: reading after a tick, writing and connecting when it is hopeless.
-fn patient_socket() -> nix::Result<OwnedFd> {
+fn patient_socket(haste: Haste) -> nix::Result<OwnedFd> {
+    let (send, receive) = match haste {
+        Haste::No => (REPLY_SECONDS_MAX as i64 * 1_000, TICK_MILLIS),
+        Haste::Yes => (HASTY_MILLIS_MAX, HASTY_MILLIS_MAX),
+    };
     let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    setsockopt(&fd, sockopt::SendTimeout, &TimeVal::seconds(REPLY_SECONDS_MAX as i64))?;
-    setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::milliseconds(TICK_MILLIS))?;
+    setsockopt(&fd, sockopt::SendTimeout, &TimeVal::milliseconds(send))?;
+    setsockopt(&fd, sockopt::ReceiveTimeout, &TimeVal::milliseconds(receive))?;
     Ok(fd)
 }
 

@@ -1,4 +1,5 @@
-//! A way around clap for the verbs that run all day: `exec` and `export`.
+//! A way around clap for the verbs that run all day: `exec` and `export`; and for the one that
+//! no human types, `__complete`.
 //!
 //! clap's pages are never touched on it. What is not plain here (help, errors, everything
 //! else) is left to clap, which reads the same line again: they must agree, and a test
@@ -16,6 +17,7 @@ pub(crate) fn parse(line: &[OsString]) -> Option<Verb> {
     match verb.to_str()? {
         "exec" | "run" | "x" => exec(parser).map(Verb::Exec),
         "export" => export(parser).map(Verb::Export),
+        "__complete" => Some(Verb::Complete(rest.to_vec())),
         _ => None,
     }
 }

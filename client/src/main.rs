@@ -6,6 +6,7 @@
 
 mod args;
 mod atomic;
+mod completion;
 mod connection;
 mod date;
 mod envfile;

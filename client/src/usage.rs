@@ -5,8 +5,8 @@
 
 use crate::args::{CommandLine, Verb};
 use crate::report::{self, Failure};
-use clap::Parser;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{CommandFactory, Parser};
 use std::ffi::OsString;
 
 /// What the line asks for; nothing if that was help, which is printed now.
@@ -44,7 +44,7 @@ fn without_help_verb(line: &[OsString]) -> Vec<OsString> {
 
 fn failure(error: &clap::Error, verb: Option<&str>) -> Failure {
     // Only a verb of ours is repeated.
-    let verb = verb.filter(|verb| VERBS.contains(verb));
+    let verb = verb.filter(|verb| CommandLine::command().find_subcommand(verb).is_some());
     let failure = Failure::usage(text(error));
     let failure = match suggestion(error) {
         Some(word) => failure.hint(format!("did you mean `{word}`?")),
@@ -66,31 +66,6 @@ fn failure(error: &clap::Error, verb: Option<&str>) -> Failure {
         None => failure.hint("`keyagent --help` shows all verbs"),
     }
 }
-
-/// The verbs that a usage hint may repeat.
-const VERBS: &[&str] = &[
-    "init",
-    "import",
-    "set",
-    "get",
-    "list",
-    "show",
-    "rm",
-    "mv",
-    "exec",
-    "run",
-    "x",
-    "export",
-    "hook",
-    "allow",
-    "deny",
-    "unlock",
-    "lock",
-    "status",
-    "start",
-    "stop",
-    "completions",
-];
 
 fn text(error: &clap::Error) -> String {
     let about = about(error);

@@ -1,18 +1,15 @@
-//! `completions`: what a shell sources to complete our verbs and options.
+//! `completions`: what a shell sources to complete our verbs, options and names. The scripts
+//! only ask and show: what may come next is the client's to say, in `completion`.
 
-use crate::args::{CommandLine, CompletedShell};
+use crate::args::CompletedShell;
 use crate::report::{self, Failure};
-use clap::CommandFactory;
-use clap_complete::{Shell, generate};
 
 /// Prints the script.
 pub(crate) fn run(shell: CompletedShell) -> Result<(), Failure> {
-    let shell = match shell {
-        CompletedShell::Bash => Shell::Bash,
-        CompletedShell::Zsh => Shell::Zsh,
-        CompletedShell::Fish => Shell::Fish,
+    let script = match shell {
+        CompletedShell::Bash => include_str!("../../../shell/complete.bash"),
+        CompletedShell::Zsh => include_str!("../../../shell/complete.zsh"),
+        CompletedShell::Fish => include_str!("../../../shell/complete.fish"),
     };
-    let mut script = Vec::new();
-    generate(shell, &mut CommandLine::command(), "keyagent", &mut script);
-    report::answer(&script)
+    report::answer(script.as_bytes())
 }

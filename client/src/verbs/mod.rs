@@ -13,7 +13,7 @@ mod status;
 
 use crate::args::Verb;
 use crate::report::Failure;
-use crate::{exec, export, import};
+use crate::{completion, exec, export, import};
 
 /// Does what was asked.
 pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
@@ -37,5 +37,9 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Start => lifecycle::start(),
         Verb::Stop => lifecycle::stop(),
         Verb::Completions(args) => completions::run(args.shell),
+        Verb::Complete(words) => {
+            completion::run(&words);
+            Ok(())
+        }
     }
 }

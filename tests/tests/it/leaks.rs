@@ -53,6 +53,7 @@ const DAY: &[Step] = &[
     ("export --format dotenv", "", false),
     ("hook direnv", "", false),
     ("completions bash", "", false),
+    ("__complete get day/", "", false),
     ("mv day/RAW day/MOVED", "", false),
     ("rm day/MOVED", "", false),
     ("status", "", false),

@@ -5,6 +5,7 @@
 
 mod burden;
 mod cli;
+mod completion;
 mod crash;
 mod crowd;
 mod deps;
