@@ -182,9 +182,13 @@ fn needs_direnv_beside_dotenv_layout_and_a_project_above() {
 #[test]
 fn needs_direnv_needs_nix_shell_beside_use_nix() {
     let (home, _agent) = projects();
+    // What a shell of nixpkgs gets from its stdenv: a PATH that leads somewhere.
     let shell = "derivation { name = \"shell\"; system = builtins.currentSystem;\n\
-                 builder = \"/bin/sh\"; PATH = builtins.getEnv \"PATH\"; FROM_NIX = \"nix\"; }\n";
+                 builder = \"/bin/sh\"; stdenv = toString ./stdenv; FROM_NIX = \"nix\"; }\n";
     fs::write(one(&home).join("shell.nix"), shell).expect("ours");
+    fs::create_dir(one(&home).join("stdenv")).expect("ours");
+    let setup = format!("export PATH='{}'\n", home.path_with_programs());
+    fs::write(one(&home).join("stdenv/setup"), setup).expect("ours");
     for envrc in ["use nix\nuse keyagent\n", "use keyagent\nuse nix\n"] {
         trust(&home, &one(&home), envrc);
         let script = "export NIX_BUILD_SHELL=$BASH; prompt; echo \"$FROM_NIX\"\n\
