@@ -8,7 +8,7 @@ use keyagent_wire::socket::Place;
 use keyagent_wire::stamp::{STAMP_BYTES_MAX, directory, name, number};
 use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -29,7 +29,13 @@ impl Stamp {
     /// shell sees changes of the manifest alone.
     pub(crate) fn of(place: &Place, project: &Path) -> Option<Self> {
         let path = directory(place).join(name(project.as_os_str().as_bytes()));
-        read(&path).or_else(|_| make(&path)).ok()
+        match read(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => make(&path),
+            // What cannot be read is no stamp, and goes.
+            Err(_) => fs::remove_file(&path).and_then(|()| make(&path)),
+            stamp => stamp,
+        }
+        .ok()
     }
 }
 
@@ -39,15 +45,17 @@ fn read(path: &Path) -> io::Result<Stamp> {
     look(path, file)
 }
 
-/// Makes it anew, in the place of whatever could not be read.
+/// Makes it empty, or reads the one that another has made meanwhile.
 fn make(path: &Path) -> io::Result<Stamp> {
     if let Some(parent) = path.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(parent)?;
     }
-    let _ = fs::remove_file(path);
     let mut options = OpenOptions::new();
     options.read(true).write(true).create_new(true).mode(0o600).custom_flags(flags());
-    look(path, options.open(path)?)
+    match options.open(path) {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => read(path),
+        made => look(path, made?),
+    }
 }
 
 /// An error if what is in it is neither a number nor nothing.
@@ -60,7 +68,7 @@ fn look(path: &Path, file: File) -> io::Result<Stamp> {
         number => number.to_string(),
     };
     if bytes.strip_suffix(b"\n").unwrap_or(&bytes) != text.as_bytes() {
-        return Err(io::ErrorKind::InvalidData.into());
+        return Err(ErrorKind::InvalidData.into());
     }
     Ok(Stamp { path: path.to_owned(), text, changed })
 }
