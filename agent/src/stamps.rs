@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
-/// How many stamps are kept; what is over that is taken away when the agent starts.
-const STAMPS_MAX: usize = 4096;
+/// How many stamps are bumped at once: a lock tells all shells, and must not take long.
+const STAMPS_MAX: usize = 1024;
 
 /// All stamps of one agent.
 pub struct Stamps {
@@ -37,9 +37,6 @@ impl Stamps {
         if let Err(error) = made {
             tracing::warn!(%error, "cannot make the directory of stamps: no shell will reload");
         }
-        for path in self.all().into_iter().skip(STAMPS_MAX) {
-            let _ = fs::remove_file(path);
-        }
         self.bump_all();
     }
 
@@ -48,9 +45,14 @@ impl Stamps {
         self.each(projects.into_iter().map(|path| self.directory.join(name(path))));
     }
 
-    /// Bumps every stamp that some shell has asked for.
+    /// Bumps every stamp that some shell has asked for. What is over the limit is taken away.
     pub fn bump_all(&self) {
-        self.each(self.all());
+        let mut all = self.all();
+        let over = all.split_off(all.len().min(STAMPS_MAX));
+        self.each(all);
+        for path in over {
+            let _ = fs::remove_file(path);
+        }
     }
 
     fn each(&self, paths: impl IntoIterator<Item = PathBuf>) {
@@ -135,6 +137,19 @@ mod tests {
         stamps.bump_all();
         let (number, seconds) = look(&stamps, &project).expect("it is there");
         assert_eq!(number, seconds as u64);
+        fs::remove_dir_all(stamps.directory.parent().expect("ours")).expect("ours");
+    }
+
+    #[test]
+    fn too_many_stamps_are_told_by_their_absence() {
+        let stamps = stamps("many");
+        for number in 0..STAMPS_MAX + 3 {
+            fs::write(stamps.directory.join(number.to_string()), "1\n").expect("ours");
+        }
+        stamps.bump_all();
+        let all = stamps.all();
+        assert_eq!(all.len(), STAMPS_MAX);
+        assert!(all.iter().all(|path| fs::read(path).is_ok_and(|text| number(&text) > 1)));
         fs::remove_dir_all(stamps.directory.parent().expect("ours")).expect("ours");
     }
 
