@@ -5,10 +5,12 @@
 mod answer;
 mod connection;
 mod door;
+mod frames;
 mod inbox;
 mod keeper;
 pub mod listen;
 mod mounts;
+mod projects;
 mod roster;
 mod staging;
 
