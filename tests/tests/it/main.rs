@@ -30,6 +30,7 @@ mod names;
 mod one_agent;
 mod peer_uid;
 mod prompts;
+mod recording;
 mod release;
 mod samples;
 mod slow_mount;
