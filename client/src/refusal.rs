@@ -100,7 +100,7 @@ fn about_manifest(refusal: &Refusal) -> Failure {
             Failure::failed("cannot read keyagent.toml: the file system does not answer")
                 .hint("`stat -f .` hangs, too, for as long as that is so")
         }
-        _ => refused("this project was not allowed yet".to_owned())
+        _ => refused("this project is not allowed".to_owned())
             .hint("`keyagent allow` shows what it would get, and asks"),
     }
 }

@@ -44,7 +44,7 @@ fn all() -> Vec<(Refusal, Kind, &'static str)> {
         (Refusal::Exists(secret("a")), Kind::Failed, "`a` already"),
         (Refusal::Unbound(var), Kind::Failed, "binds no `A_KEY`"),
         (Refusal::NoSuchProfile(profile), Kind::Failed, "no profile `prod`"),
-        (Refusal::NotAllowed, Kind::Refused, "not allowed yet"),
+        (Refusal::NotAllowed, Kind::Refused, "not allowed"),
         (Refusal::Changed, Kind::Refused, "changed since it was allowed"),
         (Refusal::ExecOnly(vec![secret("a")]), Kind::Refused, "never exported: `a`"),
         (Refusal::Unsafe(Unsafe::Writable), Kind::Refused, "others may write"),

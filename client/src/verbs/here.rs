@@ -142,8 +142,8 @@ impl Here {
             None => "no profile".to_owned(),
         };
         match &self.directory {
-            Some(directory) if *directory == record.directory => profile,
-            _ => format!("{profile}, from `{}`, not from here", show(&record.directory)),
+            Some(directory) if *directory == record.directory => format!("from here, {profile}"),
+            _ => format!("from `{}`, not from here, {profile}", show(&record.directory)),
         }
     }
 
@@ -243,7 +243,7 @@ mod tests {
         let sheet = here.sheet();
         for line in [
             "project    `/p`\n",
-            "loaded     no profile\n",
+            "loaded     from here, no profile\n",
             "SAME    a/x  version 1\n",
             "OLD     a/x  version 1, stale: 2 is current\n",
             "GONE    a/x  version 1, stale: it would not be loaded here now\n",
@@ -265,7 +265,7 @@ mod tests {
     fn keys_of_elsewhere_are_not_those_of_here() {
         let here = here(&[("A", 1)], &[("A", Some(1))], "/other");
         let sheet = here.sheet();
-        assert!(sheet.contains("from `/other`, not from here\n"), "{sheet}");
+        assert!(sheet.contains("from `/other`, not from here, no profile\n"), "{sheet}");
         assert!(sheet.contains("A  a/x  version 1, stale: it would not"), "{sheet}");
         assert!(sheet.contains("A  a/x  not loaded: version 1 is there\n"), "{sheet}");
     }

@@ -55,7 +55,8 @@ fn words(vault: &VaultState) -> String {
         VaultState::Missing => "none yet: `keyagent init` makes one".to_owned(),
         VaultState::Locked => "locked".to_owned(),
         VaultState::Open { secrets, generation } => {
-            format!("open, {secrets} secrets, generation {generation}")
+            let plural = if *secrets == 1 { "" } else { "s" };
+            format!("open, {secrets} secret{plural}, generation {generation}")
         }
         VaultState::Unusable(why) => refusal::failure(why).text,
     }

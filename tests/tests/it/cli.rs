@@ -42,7 +42,7 @@ fn refused_is_3() {
     fails(&home, &["export"], 3, "never exported: `app/A_KEY`");
     home.keyagent(["exec", "--", "printenv", "A_KEY"]).run().quietly();
     home.keyagent(["deny"]).run().code(0).prints("");
-    fails(&home, &["exec", "--", "true"], 3, "not allowed yet");
+    fails(&home, &["exec", "--", "true"], 3, "not allowed");
 }
 
 #[test]

@@ -59,7 +59,7 @@ fn needs_direnv_what_is_refused_takes_nothing_else_with_it() {
     for (args, why) in [
         (&["lock"][..], "keyagent: error: the vault is locked (`keyagent unlock`"),
         (&["unlock"], ""),
-        (&["deny"], "keyagent: error: this project was not allowed yet (`keyagent allow`"),
+        (&["deny"], "keyagent: error: this project is not allowed (`keyagent allow`"),
     ] {
         home.keyagent(args).run().code(0);
         let output = seen(&home, &home.work());

@@ -298,7 +298,7 @@ fn a_failure_exports_nothing() {
     agent.kill();
     nothing_is_exported(&home, 3, "`app/odd`");
     home.keyagent(["deny"]).run().code(0).prints("");
-    nothing_is_exported(&home, 3, "not allowed yet");
+    nothing_is_exported(&home, 3, "not allowed");
     fs::remove_file(home.work().join("keyagent.toml")).expect("ours");
     nothing_is_exported(&home, 1, "no keyagent.toml here or above");
     let no_place = home.keyagent(["export", "--format", "direnv"]).dir("/");
