@@ -73,6 +73,20 @@ install_rage() {
   rm -rf "$target_dir/tools/build"
 }
 
+# Nushell is in no Debian release either. npm has its own binary, which wants no node to run.
+install_nu() {
+  ! has nu && has npm || return 0
+  say "installing nushell into $target_dir/tools"
+  npm install --silent --no-audit --no-fund --no-save --prefix "$target_dir/tools/npm" \
+    nushell@0.108.0 >"$target_dir/nu.log" 2>&1 || tail -n 5 "$target_dir/nu.log"
+  local binary
+  for binary in "$target_dir"/tools/npm/node_modules/@nushell/*/bin/nu; do
+    [[ -x $binary ]] || continue
+    mkdir -p "$target_dir/tools/bin"
+    ln -sf "$binary" "$target_dir/tools/bin/nu"
+  done
+}
+
 needs() {
   skip+=("$1")
   reason[$1]=$2
@@ -82,7 +96,7 @@ needs() {
 find_skipped() {
   declare -gA reason=()
   local tool
-  for tool in "${tools[@]%:*}" rage; do
+  for tool in "${tools[@]%:*}" rage nu; do
     has "$tool" || needs "$tool" "$tool is not installed"
   done
   python3 -c 'import dotenv' 2>/dev/null || needs python-dotenv "python3 has no module dotenv"
@@ -163,6 +177,7 @@ run_tests() {
 mkdir -p "$target_dir"
 install_packages
 install_rage
+install_nu
 find_skipped
 # Some tests ask what other targets are linked from, and no test has the network.
 cargo fetch --locked --quiet

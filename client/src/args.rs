@@ -220,6 +220,8 @@ pub(crate) enum Format {
     Bash,
     Zsh,
     Fish,
+    #[value(hide = true)]
+    Nu,
     #[default]
     Sh,
     Direnv,
@@ -236,6 +238,8 @@ pub(crate) enum Hook {
     Zsh,
     /// The hook of fish: `keyagent hook fish | source` in ~/.config/fish/config.fish
     Fish,
+    /// The hook of Nushell: `keyagent hook nu`, saved as keyagent.nu in `$nu.user-autoload-dirs.0`
+    Nu,
     /// The use_keyagent function of direnv
     Direnv {
         /// Write it where direnv looks for functions, instead of printing it

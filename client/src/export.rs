@@ -24,6 +24,12 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), Failure> {
     if args.hook {
         return load::run(args);
     }
+    if args.format == Format::Nu {
+        return Err(Failure::usage(
+            "the format nu is for the hook alone: Nushell evaluates no text",
+        )
+        .hint("`keyagent export --format json | from json | load-env` loads the keys there"));
+    }
     let exported = export(args);
     if args.format == Format::Direnv { exported.map_err(Failure::on_one_line) } else { exported }
 }
@@ -69,7 +75,7 @@ fn compose(
                 line(&mut out, "set -gx ", var, " ", |out| quote::fish(out, value.expose()));
             }
         }
-        Format::Json => compose_json(&mut out, env)?,
+        Format::Json | Format::Nu => compose_json(&mut out, env)?,
         Format::Dotenv => compose_dotenv(&mut out, env)?,
     }
     Ok(out)

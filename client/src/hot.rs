@@ -100,6 +100,7 @@ mod tests {
         "export --format=json --reveal -P prod",
         "export -Pprod",
         "export --format bash --hook -P prod",
+        "export --format nu --hook",
         // Clap's to judge.
         "exec",
         "exec --",
@@ -148,6 +149,6 @@ mod tests {
             }
             read += 1;
         }
-        assert_eq!(read, 20, "these lines are hot");
+        assert_eq!(read, 21, "these lines are hot");
     }
 }

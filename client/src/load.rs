@@ -1,4 +1,4 @@
-//! `export --hook`: what direnv and the hooks of shells evaluate.
+//! `export --hook`: what direnv and the hooks of shells evaluate, or, in Nushell, read.
 //!
 //! What is to be watched is printed whatever comes of the keys, so that a project that is
 //! locked or not allowed loads by itself once it may. The keys are all there, or none.
@@ -6,6 +6,7 @@
 
 use crate::args::{ExportArgs, Format};
 use crate::connection;
+use crate::json;
 use crate::project::{self, Project};
 use crate::quote;
 use crate::record::{self, Record};
@@ -35,6 +36,8 @@ enum Reader {
     Posix,
     /// `hook.fish`.
     Fish,
+    /// `hook.nu`, which evaluates nothing: it gets JSON.
+    Nu,
 }
 
 /// The manifest that counts here, and the stamp that goes with it.
@@ -62,6 +65,10 @@ fn load(args: &ExportArgs) -> Result<(), Failure> {
         Ok(None) => (None, Ok(Vec::new())),
         Err(failure) => (None, Err(failure)),
     };
+    let env = match (reader, &stand) {
+        (Reader::Nu, Some(stand)) => env.and_then(|env| as_text(stand, env)),
+        _ => env,
+    };
     report::answer(&compose(reader, stand.as_ref(), profile, env.as_deref().ok()))?;
     env.map(drop)
 }
@@ -78,8 +85,9 @@ fn reader(format: Format) -> Result<Reader, Failure> {
         Format::Direnv => Ok(Reader::Direnv),
         Format::Bash | Format::Zsh => Ok(Reader::Posix),
         Format::Fish => Ok(Reader::Fish),
+        Format::Nu => Ok(Reader::Nu),
         Format::Sh | Format::Json | Format::Dotenv => {
-            Err(Failure::usage("`--hook` goes with the formats bash, zsh, fish and direnv"))
+            Err(Failure::usage("`--hook` goes with the formats bash, zsh, fish, nu and direnv"))
         }
     }
 }
@@ -112,6 +120,25 @@ fn ask(
     }
 }
 
+/// The same, if all of it is UTF-8, as all of Nushell's environment is.
+fn as_text(stand: &Stand, env: Vec<Loaded>) -> Result<Vec<Loaded>, Failure> {
+    let odd = env.iter().find(|loaded| std::str::from_utf8(loaded.value.expose()).is_err());
+    if let Some(Loaded { binding: Binding { var, .. }, .. }) = odd {
+        return Err(Failure::failed(format!(
+            "cannot load `{var}` into Nushell: its value is not UTF-8"
+        ))
+        .hint("`keyagent exec -- CMD` hands it out"));
+    }
+    let directory = stand.project.path();
+    if directory.to_str().is_none() {
+        return Err(Failure::failed(format!(
+            "cannot load `{}` into Nushell: its path is not UTF-8",
+            project::show(&directory)
+        )));
+    }
+    Ok(env)
+}
+
 fn compose(
     reader: Reader,
     stand: Option<&Stand>,
@@ -120,24 +147,32 @@ fn compose(
 ) -> Zeroizing<Vec<u8>> {
     let mut out = Zeroizing::new(Vec::with_capacity(room(stand, env.unwrap_or_default())));
     let stamp = stand.and_then(|stand| stand.stamp.as_ref());
+    let loaded = stand.zip(env).map(|(stand, env)| (env, record(stand, profile, env)));
     match reader {
         Reader::Direnv => watch(&mut out, stand.map(|stand| &stand.project), stamp),
+        Reader::Nu => {
+            object(&mut out, stamp, loaded);
+            return out;
+        }
         _ => begin(&mut out, reader, stamp),
     }
-    let (Some(stand), Some(env)) = (stand, env) else { return out };
+    let Some((env, record)) = loaded else { return out };
     for loaded in env {
         put(&mut out, reader, loaded);
     }
-    let record = Record {
-        profile: stand.profile(profile).cloned(),
-        bindings: env.iter().map(|l| (l.binding.clone(), l.version)).collect(),
-        directory: stand.project.path(),
-    };
     end(&mut out, reader, &record);
     if reader == Reader::Direnv {
         name_overridden(env);
     }
     out
+}
+
+fn record(stand: &Stand, profile: Option<&ProfileName>, env: &[Loaded]) -> Record {
+    Record {
+        profile: stand.profile(profile).cloned(),
+        bindings: env.iter().map(|l| (l.binding.clone(), l.version)).collect(),
+        directory: stand.project.path(),
+    }
 }
 
 /// What the buffer has to hold, so that it never grows and leaves a copy behind.
@@ -162,6 +197,34 @@ fn begin(out: &mut Vec<u8>, reader: Reader, stamp: Option<&Stamp>) {
         (stamp.path.as_os_str().as_bytes(), stamp.text.as_bytes())
     });
     command(out, reader, "__keyagent_begin", &[path, text]);
+}
+
+/// All of it as one JSON object: `{"stamp":…,"number":…,"env":{VAR:VALUE…},"record":…}`, the
+/// last two null if nothing is to be loaded.
+fn object(out: &mut Vec<u8>, stamp: Option<&Stamp>, loaded: Option<(&[Loaded], Record)>) {
+    // Without a stamp, a shell sees changes of the manifest alone.
+    let stamp = stamp.and_then(|stamp| Some((stamp.path.to_str()?, &*stamp.text)));
+    let (path, number) = stamp.unwrap_or_default();
+    out.extend_from_slice(b"{\"stamp\":");
+    json::string(out, path);
+    out.extend_from_slice(b",\"number\":");
+    json::string(out, number);
+    out.extend_from_slice(b",\"env\":");
+    let Some((env, record)) = loaded else {
+        out.extend_from_slice(b"null,\"record\":null}\n");
+        return;
+    };
+    let text = |bytes| std::str::from_utf8(bytes).expect("what is not text was refused before");
+    for (index, loaded) in env.iter().enumerate() {
+        out.push(if index == 0 { b'{' } else { b',' });
+        json::string(out, loaded.binding.var.as_str());
+        out.push(b':');
+        json::string(out, text(loaded.value.expose()));
+    }
+    out.extend_from_slice(if env.is_empty() { b"{}" } else { b"}" });
+    out.extend_from_slice(b",\"record\":");
+    json::string(out, text(record.text().as_bytes()));
+    out.extend_from_slice(b"}\n");
 }
 
 /// The manifest, or where one would be; and the stamp.
@@ -227,5 +290,57 @@ fn name_overridden(env: &[Loaded]) {
         if had.is_some_and(|had| had.as_bytes() != value.expose()) {
             report::note(format!("`{var}` was set already; it has the vault's value now"));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use keyagent_wire::{EnvName, SecretName, Value};
+    use std::path::PathBuf;
+
+    fn loaded(pairs: &[(&str, &[u8])]) -> Vec<Loaded> {
+        let one = |(var, value): &(&str, &[u8])| Loaded {
+            binding: Binding {
+                var: EnvName::new(*var).expect("a name"),
+                secret: SecretName::new("s".repeat(128)).expect("a name"),
+            },
+            version: u32::MAX,
+            value: Value::new(value).expect("a value"),
+        };
+        pairs.iter().map(one).collect()
+    }
+
+    fn objects(env: Option<&[Loaded]>) -> Zeroizing<Vec<u8>> {
+        let stamp = Stamp { path: "/s\n".into(), text: u64::MAX.to_string(), changed: 0 };
+        let stand = None;
+        let mut out = Zeroizing::new(Vec::with_capacity(room(stand, env.unwrap_or_default())));
+        let room = out.capacity();
+        let bindings = |l: &Loaded| (l.binding.clone(), l.version);
+        let record = |env: &[Loaded]| Record {
+            profile: ProfileName::new("p".repeat(128)).ok(),
+            bindings: env.iter().map(bindings).collect(),
+            directory: PathBuf::from("/"),
+        };
+        object(&mut out, Some(&stamp), env.map(|env| (env, record(env))));
+        assert_eq!(out.capacity(), room, "it grew");
+        out
+    }
+
+    #[test]
+    fn the_object_is_json_and_its_buffer_never_grows() {
+        let long = "A".repeat(128);
+        for value in [&b"\x01"[..], b"\"", b"", "é".as_bytes()] {
+            let value = value.repeat(5_000);
+            let out = objects(Some(&loaded(&[(&long, &value), ("B", &value), ("C", b"")])));
+            assert!(out.ends_with(b" /\"}\n"));
+        }
+        let out = objects(Some(&loaded(&[("A", b"it\"s\n"), ("B", b"")])));
+        let text = String::from_utf8_lossy(&out).into_owned();
+        let start = "{\"stamp\":\"/s\\n\",\"number\":\"18446744073709551615\",\"env\":";
+        let rest = text.strip_prefix(start).expect("it begins so");
+        assert!(rest.starts_with("{\"A\":\"it\\\"s\\n\",\"B\":\"\"},\"record\":\"ppp"), "{rest}");
+        assert!(objects(Some(&[])).windows(10).any(|w| w == b"\"env\":{},\""));
+        assert!(objects(None).ends_with(b"\"env\":null,\"record\":null}\n"));
     }
 }

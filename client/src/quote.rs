@@ -30,6 +30,18 @@ pub(crate) fn fish(out: &mut Vec<u8>, value: &[u8]) {
     out.push(b'\'');
 }
 
+/// Double quotes, as Nushell reads them: text alone, of which nothing is expanded.
+pub(crate) fn nu(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for &byte in text {
+        if matches!(byte, b'"' | b'\\') {
+            out.push(b'\\');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
 /// A value as dotenv, if there is a form that node's dotenv and python-dotenv read alike.
 /// Where it can be bare it is, because `docker --env-file` takes quotes for a part of it.
 /// False, and nothing written, if there is none: a control character, `${`, or all quotes at once.

@@ -20,6 +20,8 @@ use std::process::{Child, Command};
 
 /// What no program prints: it stands behind all that one has printed.
 const END: &[u8] = b"\x1d the end of the screen \x1d";
+/// The question where the cursor is.
+const CURSOR: &[u8] = b"\x1b[6n";
 
 /// A program that runs at a terminal.
 pub struct Terminal<'a> {
@@ -29,6 +31,7 @@ pub struct Terminal<'a> {
     child: Child,
     screen: Vec<u8>,
     seen: usize,
+    asked: usize,
     shown: String,
 }
 
@@ -67,7 +70,7 @@ impl<'a> Terminal<'a> {
             .stderr(end())
             .spawn()
             .expect("setsid can be run");
-        Self { home, human, program: ours, child, screen: Vec::new(), seen: 0, shown }
+        Self { home, human, program: ours, child, screen: Vec::new(), seen: 0, asked: 0, shown }
     }
 
     /// Waits until that is shown, after all that was waited for before.
@@ -152,7 +155,19 @@ impl<'a> Terminal<'a> {
         let mut piece = [0; 4096];
         let count = self.human.read(&mut piece).expect("we hold the other end, too");
         self.screen.extend_from_slice(&piece[..count]);
+        self.tell_cursor();
         count > 0
+    }
+
+    /// Answers those who ask where the cursor is: they wait long for a terminal that does not.
+    fn tell_cursor(&mut self) {
+        let new = &self.screen[self.asked..];
+        let Some(at) = new.windows(CURSOR.len()).position(|window| window == CURSOR) else {
+            return;
+        };
+        self.asked += at + CURSOR.len();
+        self.keys("\x1b[1;1R");
+        self.tell_cursor();
     }
 
     fn text(&self) -> String {

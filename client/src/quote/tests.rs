@@ -34,6 +34,20 @@ fn read_fish(word: &[u8]) -> Vec<u8> {
     read
 }
 
+/// What Nushell makes of one double-quoted word.
+fn read_nu(word: &[u8]) -> Vec<u8> {
+    let inner = word.strip_prefix(b"\"").and_then(|w| w.strip_suffix(b"\"")).expect("quoted");
+    let (mut read, mut bytes) = (Vec::new(), inner.iter().copied());
+    while let Some(byte) = bytes.next() {
+        assert_ne!(byte, b'"', "a quote that ends the word");
+        match byte {
+            b'\\' => read.extend(bytes.next().filter(|b| matches!(b, b'"' | b'\\'))),
+            other => read.push(other),
+        }
+    }
+    read
+}
+
 fn written(write: impl Fn(&mut Vec<u8>, &[u8]), value: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     write(&mut out, value);
@@ -44,6 +58,7 @@ fn written(write: impl Fn(&mut Vec<u8>, &[u8]), value: &[u8]) -> Vec<u8> {
 fn check(value: &[u8]) {
     assert_eq!(read_posix(&written(posix, value)), value);
     assert_eq!(read_fish(&written(fish, value)), value);
+    assert_eq!(read_nu(&written(nu, value)), value);
 }
 
 #[test]

@@ -15,10 +15,12 @@ const DIRENV: &str = include_str!("../../../shell/direnv.sh");
 const BASH: &str = include_str!("../../../shell/hook.bash");
 const ZSH: &str = include_str!("../../../shell/hook.zsh");
 const FISH: &str = include_str!("../../../shell/hook.fish");
+const NU: &str = include_str!("../../../shell/hook.nu");
 
-/// The line of a hook that says which program it asks, up to the program's name.
-const POSIX_CLIENT: &str = "__keyagent_client=";
-const FISH_CLIENT: &str = "set -g __keyagent_client ";
+/// The line of a hook that says which program it asks, cut where the program's name begins.
+const POSIX_CLIENT: [&str; 2] = ["__keyagent_client=", "keyagent\n"];
+const FISH_CLIENT: [&str; 2] = ["set -g __keyagent_client ", "keyagent\n"];
+const NU_CLIENT: [&str; 2] = ["const client = ", "\"keyagent\"\n"];
 
 /// Prints the text, or puts it where it is found.
 pub(crate) fn run(hook: &Hook) -> Result<(), Failure> {
@@ -26,6 +28,7 @@ pub(crate) fn run(hook: &Hook) -> Result<(), Failure> {
         Hook::Bash => print(BASH, POSIX_CLIENT, quote::posix),
         Hook::Zsh => print(ZSH, POSIX_CLIENT, quote::posix),
         Hook::Fish => print(FISH, FISH_CLIENT, quote::fish),
+        Hook::Nu => print(NU, NU_CLIENT, quote::nu),
         Hook::Direnv { install: true } => install_direnv(),
         Hook::Direnv { install: false } => report::answer(DIRENV.as_bytes()),
     }
@@ -33,13 +36,11 @@ pub(crate) fn run(hook: &Hook) -> Result<(), Failure> {
 
 /// Prints the hook of a shell, which asks just this program: what a project puts on PATH is
 /// never run at a prompt.
-fn print(hook: &str, before: &str, quote: fn(&mut Vec<u8>, &[u8])) -> Result<(), Failure> {
+fn print(hook: &str, line: [&str; 2], quote: fn(&mut Vec<u8>, &[u8])) -> Result<(), Failure> {
     let ours = std::env::current_exe()
         .map_err(|e| Failure::failed(format!("cannot tell where keyagent lies: {}", cause(&e))))?;
-    let (head, tail) = hook
-        .split_once(&format!("{before}keyagent\n"))
-        .expect("a test sees that the line is there");
-    let mut out = [head, before].concat().into_bytes();
+    let (head, tail) = hook.split_once(&line.concat()).expect("a test sees that the line is there");
+    let mut out = [head, line[0]].concat().into_bytes();
     quote(&mut out, ours.as_os_str().as_bytes());
     out.push(b'\n');
     out.extend_from_slice(tail.as_bytes());
@@ -67,8 +68,10 @@ mod tests {
 
     #[test]
     fn each_hook_has_its_line() {
-        for (hook, before) in [(BASH, POSIX_CLIENT), (ZSH, POSIX_CLIENT), (FISH, FISH_CLIENT)] {
-            assert_eq!(hook.matches(&format!("{before}keyagent\n")).count(), 1, "{before}");
+        let hooks =
+            [(BASH, POSIX_CLIENT), (ZSH, POSIX_CLIENT), (FISH, FISH_CLIENT), (NU, NU_CLIENT)];
+        for (hook, line) in hooks {
+            assert_eq!(hook.matches(&line.concat()).count(), 1, "{line:?}");
         }
     }
 }

@@ -49,6 +49,7 @@ const DAY: &[Step] = &[
     ("export", "", true),
     ("export --format fish", "", true),
     ("export --format direnv", "", true),
+    ("export --format nu", "", false),
     ("export --format json", "", true),
     ("export --format dotenv", "", false),
     ("hook direnv", "", false),

@@ -17,6 +17,7 @@ mod frames;
 mod given;
 mod golden;
 mod grants;
+mod hook_nu;
 mod import;
 mod import_bash;
 mod import_care;

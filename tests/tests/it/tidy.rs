@@ -248,7 +248,7 @@ fn values_are_exposed_where_the_list_says() {
 fn no_file_names_the_machine_that_it_was_written_on() {
     let (root, mut found) = (root(), Vec::new());
     let endings = [".rs", ".sh", ".toml", ".md", ".txt", ".1", ".8", ".service", ".yml"];
-    let endings = [&endings[..], &[".bash", ".zsh", ".fish"]].concat();
+    let endings = [&endings[..], &[".bash", ".zsh", ".fish", ".nu"]].concat();
     files(&root, &endings, &mut found);
     let home = std::env::var("HOME").unwrap_or_default();
     let mut paths = vec![root.to_string_lossy().into_owned()];
