@@ -182,6 +182,10 @@ const VARS_REFUSED: &[&str] = &[
     "LESSKEY_CONTENT",
     "AWS_CONFIG_FILE",
     "TEXTDOMAINDIR",
+    // What Nushell loads code from, and how it reads its environment.
+    "NU_LIB_DIRS",
+    "NU_PLUGIN_DIRS",
+    "ENV_CONVERSIONS",
 ];
 
 /// Prefixes and suffixes of such variables.
