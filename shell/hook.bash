@@ -57,7 +57,9 @@ __keyagent_list_places() {
   __keyagent_places=()
   while [[ $__keyagent_dir == /?* ]]; do
     if [[ -L $__keyagent_dir ]]; then
-      __keyagent_dir=$(pwd -P 2>/dev/null)
+      # A path may end with newlines, which bash takes away from what ends with them.
+      __keyagent_dir=$(pwd -P 2>/dev/null && printf .)
+      __keyagent_dir=${__keyagent_dir%$'\n.'}
       break
     fi
     __keyagent_dir=${__keyagent_dir%/*}
@@ -197,7 +199,8 @@ __keyagent_list_vars() { # RECORD
 __keyagent_install() {
   [[ ${PROMPT_COMMAND[*]-} != *__keyagent_prompt* ]] || return 0
   # shellcheck disable=SC2128,SC2178 # a string, or an array that bash knew only from 5.1 on
-  if [[ ${PROMPT_COMMAND@a} == *a* ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] > 500)); then
+  if [[ $(declare -p PROMPT_COMMAND 2>/dev/null) == 'declare -a'* ]] &&
+    ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] > 500)); then
     PROMPT_COMMAND+=(__keyagent_prompt)
   else
     PROMPT_COMMAND=${PROMPT_COMMAND:+$PROMPT_COMMAND$'\n'}__keyagent_prompt
