@@ -23,9 +23,9 @@ typeset -ga __keyagent_places  # where a manifest may be, the nearest first
 typeset -ga __keyagent_vars    # the variables that a record names
 typeset -gA __keyagent_before  # how each variable was that is ours now; empty if unset
 
-# Before each prompt, and after each cd.
+# Before each prompt, and after each cd. zsh itself keeps `$?` for the next such function. What
+# may fail has `|| :` behind it, for the user may have a trap on failures.
 __keyagent_prompt() {
-  local __keyagent_status=$? __keyagent_strict=$options[errexit]
   emulate -L zsh
   setopt no_err_exit no_err_return
   local __keyagent_place= __keyagent_manifest= __keyagent_text= __keyagent_now=
@@ -37,18 +37,16 @@ __keyagent_prompt() {
     fi
   done
   if [[ -f $__keyagent_manifest && -r $__keyagent_manifest ]]; then
-    IFS= read -r -k $__keyagent_text_max -u 0 __keyagent_text <"$__keyagent_manifest"
+    IFS= read -r -k $__keyagent_text_max -u 0 __keyagent_text <"$__keyagent_manifest" || :
   fi
   __keyagent_number=
   if [[ -f $__keyagent_stamp && -r $__keyagent_stamp ]]; then
-    IFS= read -r __keyagent_number <"$__keyagent_stamp"
+    IFS= read -r __keyagent_number <"$__keyagent_stamp" || :
   fi
   __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text
   if [[ $__keyagent_seen != "$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]]; then
     __keyagent_reload
   fi
-  # Where a failure ends the shell, a prompt must not fail for the command before it.
-  [[ $__keyagent_strict == on ]] || return $__keyagent_status
 }
 
 # Upward from where we stand, never above a directory of another owner; then the user's own.
@@ -80,7 +78,7 @@ __keyagent_reload() {
     [[ $__keyagent_entered == "$__keyagent_manifest" ]] || __keyagent_entered=
     if [[ -n $__keyagent_manifest ]]; then
       __keyagent_answer=$("$__keyagent_client" export --format zsh --hook \
-        ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
+        ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null) || :
     fi
     eval "${__keyagent_answer:-__keyagent_begin '' ''}"
     __keyagent_entered=$__keyagent_manifest
@@ -115,7 +113,12 @@ __keyagent_put() { # VAR VALUE
     if [[ ${(Pt)1} == *export* ]]; then
       export "KEYAGENT_OLD_$1=${(P)1}"
     fi
-    __keyagent_was=$(typeset -p -- "$1")
+    # A text is quoted here: what `typeset -p` prints of one is not always what was in it.
+    case ${(Pt)1} in
+      scalar) __keyagent_was="typeset -g $1=${(qq)${(P)1}}" ;;
+      scalar-export) __keyagent_was="export $1=${(qq)${(P)1}}" ;;
+      *) __keyagent_was=$(typeset -p -- "$1") ;;
+    esac
   fi
   __keyagent_before[$1]=$__keyagent_was
   # Attributes go: an integer would be calculated, and a calculation can run commands.
@@ -169,7 +172,7 @@ __keyagent_list_vars() { # RECORD
   __keyagent_vars=()
   for __keyagent_word in "${(@s:,:)${__keyagent_rest%% *}}"; do
     __keyagent_word=${__keyagent_word%%=*}
-    if [[ $__keyagent_word == [A-Za-z_][A-Za-z0-9_]# ]]; then
+    if [[ $__keyagent_word == [A-Za-z_]* && $__keyagent_word != *[^A-Za-z0-9_]* ]]; then
       __keyagent_vars+=("$__keyagent_word")
     fi
   done
