@@ -77,23 +77,28 @@ __keyagent_list_places() {
   __keyagent_places+=("$__keyagent_dir/keyagent/keyagent.toml")
 }
 
-# Asks, and has the variables be what the answer says. Nothing of it is traced.
+# Nothing of what follows is traced, nor heard by a trap that functions inherit.
 __keyagent_reload() {
-  { local -; set +uvx; } 2>/dev/null
+  { local -; set +Tuvx; } 2>/dev/null
+  __keyagent_load
+  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+}
+
+# Asks, and has the variables be what the answer says.
+__keyagent_load() {
   local __keyagent_answer=''
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
     __keyagent_give_way
-  else
-    __keyagent_adopt
-    [ "$__keyagent_entered" = "$__keyagent_manifest" ] || __keyagent_entered=
-    if [[ $__keyagent_manifest ]]; then
-      __keyagent_answer=$("$__keyagent_client" export --format bash --hook \
-        ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
-    fi
-    eval "${__keyagent_answer:-__keyagent_begin '' ''}"
-    __keyagent_entered=$__keyagent_manifest
+    return
   fi
-  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+  __keyagent_adopt
+  [ "$__keyagent_entered" = "$__keyagent_manifest" ] || __keyagent_entered=
+  if [[ $__keyagent_manifest ]]; then
+    __keyagent_answer=$("$__keyagent_client" export --format bash --hook \
+      ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
+  fi
+  eval "${__keyagent_answer:-__keyagent_begin '' ''}"
+  __keyagent_entered=$__keyagent_manifest
 }
 
 # What keyagent prints: first this, whatever comes of the keys.
@@ -120,7 +125,7 @@ __keyagent_put() { # VAR VALUE
       printf 'keyagent: cannot set `%s`: it is read-only in this shell\n' "$1" >&2
       return
     fi
-    if [[ ! $__keyagent_entered && ${!1-} != "$2" ]]; then
+    if [[ ! $__keyagent_entered ]] && [ "${!1-}" != "$2" ]; then
       # shellcheck disable=SC2016 # the quotes are a part of the text
       printf 'keyagent: `%s` was set already; it has the vault'\''s value now\n' "$1" >&2
     fi
@@ -144,9 +149,13 @@ __keyagent_end() { # RECORD
 
 # Puts a variable back as it was: unset, or the user's own, exported or not.
 __keyagent_restore() { # VAR
-  unset -v "$1" "KEYAGENT_OLD_$1" 2>/dev/null
-  eval "${__keyagent_before[$1]}"
-  unset -v "__keyagent_before[$1]"
+  if unset -v "$1" 2>/dev/null; then
+    eval "${__keyagent_before[$1]}"
+  else
+    # shellcheck disable=SC2016 # the quotes are a part of the text
+    printf 'keyagent: cannot take `%s` away: it is read-only in this shell\n' "$1" >&2
+  fi
+  unset -v "KEYAGENT_OLD_$1" "__keyagent_before[$1]"
 }
 
 # What a shell around this one has loaded is not the user's own either.
@@ -188,7 +197,8 @@ __keyagent_list_vars() { # RECORD
     __keyagent_rest=${__keyagent_rest#"$__keyagent_word"}
     __keyagent_rest=${__keyagent_rest#,}
     __keyagent_word=${__keyagent_word%%=*}
-    if [[ $__keyagent_word =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then
+    # Not `=~`: what the user has matched is in BASH_REMATCH.
+    if [[ $__keyagent_word == [A-Za-z_]* && $__keyagent_word != *[!A-Za-z0-9_]* ]]; then
       __keyagent_vars+=("$__keyagent_word")
     fi
   done

@@ -67,9 +67,10 @@ __keyagent_list_places() {
   __keyagent_places+=("$__keyagent_dir/keyagent/keyagent.toml")
 }
 
-# Asks, and has the variables be what the answer says. Nothing of it is traced.
+# Asks, and has the variables be what the answer says. Nothing of it is traced, nor heard by
+# a trap.
 __keyagent_reload() {
-  { setopt local_options no_xtrace no_verbose } 2>/dev/null
+  { setopt local_options local_traps no_xtrace no_verbose; trap - DEBUG ZERR } 2>/dev/null
   local __keyagent_answer=
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
     __keyagent_give_way
@@ -134,9 +135,13 @@ __keyagent_end() { # RECORD
 
 # Puts a variable back as it was: unset, or the user's own, exported or not.
 __keyagent_restore() { # VAR
-  unset "$1" "KEYAGENT_OLD_$1" 2>/dev/null
-  eval "$__keyagent_before[$1]"
-  unset "__keyagent_before[$1]"
+  if [[ ${(Pt)1} == *readonly* ]]; then
+    print -ru2 -- "keyagent: cannot take \`$1\` away: it is read-only in this shell"
+  else
+    unset "$1"
+    eval "$__keyagent_before[$1]"
+  fi
+  unset "KEYAGENT_OLD_$1" "__keyagent_before[$1]"
 }
 
 # What a shell around this one has loaded is not the user's own either.

@@ -205,6 +205,25 @@ fn read_only_is_left(shell: &Shell) {
 }
 
 #[test]
+fn what_became_read_only_stays_and_the_rest_goes() {
+    became_read_only(&BASH);
+}
+
+#[test]
+fn needs_zsh_what_became_read_only_stays_and_the_rest_goes() {
+    became_read_only(&ZSH);
+}
+
+fn became_read_only(shell: &Shell) {
+    let (home, _agent) = projects();
+    project(&home, "both", "A_KEY = \"one/A_KEY\"\nB_KEY = \"two/B_KEY\"");
+    let script = "mine A_KEY mine; cd both; prompt; readonly A_KEY; cd ..; prompt; show; prompt; cd two; prompt; show\n\
+                  cd ..; prompt; show";
+    let output = shell.shows(&home, script, "@ none none\n@ b none\n@ none none\n");
+    output.complains("cannot take `A_KEY` away: it is read-only in this shell");
+}
+
+#[test]
 fn a_subshell_leaves_the_shell_around_it_alone() {
     subshell(&BASH);
 }

@@ -11,6 +11,7 @@ in_each_shell!(
     a_value_is_nowhere_on_the_screen,
     sourced_twice_it_is_there_once,
     jobs_are_left_alone,
+    what_a_pipeline_and_a_last_word_were_is_kept,
     without_a_terminal_the_keys_come_all_the_same,
     what_it_prints_is_never_on_stdout,
     its_client_is_not_looked_for_on_the_path,
@@ -38,6 +39,27 @@ fn the_status_of_the_last_command_is_kept(shell: &Shell) {
     human.terminal.expect("ready> ");
     human.shows(status, "[7]\r\n");
     human.sees("a2 none none");
+    human.leaves();
+}
+
+fn what_a_pipeline_and_a_last_word_were_is_kept(shell: &Shell) {
+    let (home, _agent) = projects();
+    let mut human = shell.start(&home, "", "");
+    let each = match shell.name {
+        "bash" => "echo \"[${PIPESTATUS[*]}]\"",
+        "zsh" => "echo \"[$pipestatus]\"",
+        _ => "echo \"[$pipestatus]\"",
+    };
+    human.terminal.line("cd one; sh -c 'exit 3' | sh -c 'exit 4'");
+    human.terminal.expect("ready> ");
+    human.shows(each, "[3 4]\r\n");
+    if shell.name != "fish" {
+        home.keyagent(["lock"]).run().code(0);
+        human.terminal.line("true last-word");
+        human.terminal.expect("the vault is locked");
+        human.terminal.expect("ready> ");
+        human.shows("echo \"[$_]\"", "[last-word]\r\n");
+    }
     human.leaves();
 }
 
@@ -232,4 +254,24 @@ fn needs_fish_whatever_fish_is_set_to_it_works() {
     ] {
         works_after(&FISH, &home, options);
     }
+}
+
+/// Such a trap is given each command with its words, and what it prints is a trace, too.
+#[test]
+fn a_debug_trap_of_bash_hears_of_no_value() {
+    hears_no_value(&BASH, "trap 'echo \"heard $BASH_COMMAND\" >&2' DEBUG; set -T");
+}
+
+#[test]
+fn needs_zsh_a_debug_trap_of_zsh_hears_of_no_value() {
+    hears_no_value(&ZSH, "trap 'print -ru2 -- \"heard $ZSH_DEBUG_CMD\"' DEBUG");
+    hears_no_value(&ZSH, "TRAPDEBUG() { print -ru2 -- \"heard $ZSH_DEBUG_CMD\" }");
+}
+
+fn hears_no_value(shell: &Shell, trap: &str) {
+    let (home, _agent) = projects();
+    let script = "cd one; prompt; prompt; show; true still; cd ..; prompt";
+    let output = shell.run_after(&home, trap, script).prints(given::fill(&home, "@ none none\n"));
+    // That stderr has no value is seen to by the kit.
+    output.complains("heard prompt").complains("heard true still");
 }
