@@ -1,7 +1,7 @@
 //! The shell's hook: a shell inside a shell, wherever it was started, takes what the one
 //! around it has loaded for what it is; and `exec` does, too.
 
-use crate::hook_shells::{Shell, in_each_shell, own_manifest, project, projects};
+use crate::hook_shells::{BASH, FISH, Shell, ZSH, in_each_shell, own_manifest, project, projects};
 use keyagent_tests::{Home, eventually, unique};
 use std::fs;
 use std::process::Command;
@@ -76,6 +76,19 @@ fn a_shell_that_becomes_another_goes_on(shell: &Shell) {
     let line = inner(shell, &home, "prompt; show; cd ..; prompt; show; kind A_KEY");
     let script = format!("mine A_KEY mine; cd one; prompt; exec {line}");
     shell.shows(&home, &script, "@ none none\nmine none o\nexported mine\n");
+}
+
+#[test]
+fn needs_zsh_needs_fish_a_shell_of_another_kind_inside_gives_back_what_the_user_had() {
+    let (home, _agent) = projects();
+    for outer in [&BASH, &ZSH, &FISH] {
+        for shell in [&BASH, &ZSH, &FISH] {
+            let line = inner(shell, &home, "cd ../two; prompt; show; cd ..; prompt; kind A_KEY");
+            let script = format!("mine A_KEY 'my own'; cd one; prompt; show; {line}");
+            let expected = "@ none none\nmy own b none\nexported my own\n";
+            outer.shows(&home, &script, expected);
+        }
+    }
 }
 
 const PRINT: &str = "keyagent exec -- sh -c 'echo \"${A_KEY-none} ${B_KEY-none} ${O_KEY-none}\"; env | grep -c KEYAGENT_ || true'";
