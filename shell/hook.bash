@@ -81,7 +81,7 @@ __keyagent_list_places() {
 __keyagent_reload() {
   { local -; set +Tuvx; } 2>/dev/null
   __keyagent_load
-  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+  __keyagent_note
 }
 
 # Asks, and has the variables be what the answer says.
@@ -92,13 +92,24 @@ __keyagent_load() {
     return
   fi
   __keyagent_adopt
-  [ "$__keyagent_entered" = "$__keyagent_manifest" ] || __keyagent_entered=
+  # The keys of another project go, though the answer may never come; and whoever breaks off
+  # the wait for it is not made to wait at the next prompt again.
+  if [ "$__keyagent_entered" != "$__keyagent_manifest" ]; then
+    __keyagent_begin '' ''
+    __keyagent_entered=
+  fi
+  __keyagent_note
   if [[ $__keyagent_manifest ]]; then
     __keyagent_answer=$("$__keyagent_client" export --format bash --hook \
       ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
   fi
   eval "${__keyagent_answer:-__keyagent_begin '' ''}"
   __keyagent_entered=$__keyagent_manifest
+}
+
+# Remembers all that was looked at.
+__keyagent_note() {
+  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
 }
 
 # What keyagent prints: first this, whatever comes of the keys.

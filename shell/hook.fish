@@ -47,8 +47,8 @@ function __keyagent_prompt --on-variable PWD --description 'keyagent: before eac
     end
     set -l now "$manifest:$KEYAGENT_PROFILE:$text"
     if test "$__keyagent_seen" != "$now:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
-        __keyagent_reload $manifest
-        set -g __keyagent_seen "$now:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
+        __keyagent_reload "$now" $manifest
+        __keyagent_note "$now"
     end
 end
 
@@ -76,24 +76,35 @@ function __keyagent_list_places
 end
 
 # Asks, and has the variables be what the answer says.
-function __keyagent_reload # [MANIFEST]
+function __keyagent_reload # NOW [MANIFEST]
     if test -n "$DIRENV_KEYAGENT"
         __keyagent_give_way
         return
     end
     __keyagent_adopt
-    test "$__keyagent_entered" = "$argv[1]"; or set -g __keyagent_entered
+    # The keys of another project go, though the answer may never come; and whoever breaks
+    # off the wait for it is not made to wait at the next prompt again.
+    if test "$__keyagent_entered" != "$argv[2]"
+        __keyagent_begin '' ''
+        set -g __keyagent_entered
+    end
+    __keyagent_note $argv[1]
     set -g __keyagent_begun
-    if set -q argv[1]; and command -q $__keyagent_client
+    if set -q argv[2]; and command -q $__keyagent_client
         set -l profile
         test -n "$KEYAGENT_PROFILE"; and set profile "--profile=$KEYAGENT_PROFILE"
         $__keyagent_client export --format fish --hook $profile </dev/null | source
-    else if set -q argv[1]
+    else if set -q argv[2]
         # fish itself would say it in ten lines.
         echo "keyagent: cannot run `$__keyagent_client`" >&2
     end
     test -n "$__keyagent_begun"; or __keyagent_begin '' ''
-    set -g __keyagent_entered $argv[1]
+    set -g __keyagent_entered $argv[2]
+end
+
+# Remembers all that was looked at.
+function __keyagent_note # NOW
+    set -g __keyagent_seen "$argv[1]:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
 end
 
 # What keyagent prints: first this, whatever comes of the keys.

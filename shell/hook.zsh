@@ -67,23 +67,38 @@ __keyagent_list_places() {
   __keyagent_places+=("$__keyagent_dir/keyagent/keyagent.toml")
 }
 
-# Asks, and has the variables be what the answer says. Nothing of it is traced, nor heard by
-# a trap.
+# Nothing of what follows is traced, nor heard by a trap.
 __keyagent_reload() {
   { setopt local_options local_traps no_xtrace no_verbose; trap - DEBUG ZERR } 2>/dev/null
+  __keyagent_load
+  __keyagent_note
+}
+
+# Asks, and has the variables be what the answer says.
+__keyagent_load() {
   local __keyagent_answer=
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
     __keyagent_give_way
-  else
-    __keyagent_adopt
-    [[ $__keyagent_entered == "$__keyagent_manifest" ]] || __keyagent_entered=
-    if [[ -n $__keyagent_manifest ]]; then
-      __keyagent_answer=$("$__keyagent_client" export --format zsh --hook \
-        ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null) || :
-    fi
-    eval "${__keyagent_answer:-__keyagent_begin '' ''}"
-    __keyagent_entered=$__keyagent_manifest
+    return
   fi
+  __keyagent_adopt
+  # The keys of another project go, though the answer may never come; and whoever breaks off
+  # the wait for it is not made to wait at the next prompt again.
+  if [[ $__keyagent_entered != "$__keyagent_manifest" ]]; then
+    __keyagent_begin '' ''
+    __keyagent_entered=
+  fi
+  __keyagent_note
+  if [[ -n $__keyagent_manifest ]]; then
+    __keyagent_answer=$("$__keyagent_client" export --format zsh --hook \
+      ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
+  fi
+  eval "${__keyagent_answer:-__keyagent_begin '' ''}"
+  __keyagent_entered=$__keyagent_manifest
+}
+
+# Remembers all that was looked at.
+__keyagent_note() {
   __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
 }
 

@@ -16,11 +16,13 @@ in_each_shell!(
     a_client_alone_is_one_line,
     a_client_that_is_gone_is_one_line,
     an_agent_that_does_not_answer_is_one_line,
+    a_human_need_not_wait_for_it,
     an_agent_that_was_killed_is_started_again,
     whatever_the_stamp_is_the_prompt_comes,
     whatever_the_manifest_is_the_prompt_comes,
     a_directory_that_is_gone_is_no_project,
     a_shell_older_than_the_agent_loads,
+    needs_root_what_may_not_be_read_is_one_line,
     needs_root_a_manifest_of_another_owner_is_one_line,
 );
 
@@ -106,6 +108,27 @@ fn an_agent_that_does_not_answer_is_one_line(shell: &Shell) {
     assert_eq!(lines_of_ours(&screen, ""), 1, "{screen}");
 }
 
+/// Whoever breaks off the wait has a prompt, and no key of where they were.
+fn a_human_need_not_wait_for_it(shell: &Shell) {
+    let (home, agent) = projects();
+    let mut human = shell.start(&home, "", "");
+    human.types("cd two");
+    human.sees("none b none");
+    let halted = agent.halt();
+    human.terminal.line("cd ../one");
+    human.terminal.expect("waiting for the agent");
+    human.terminal.keys("\u{3}");
+    human.terminal.expect("ready> ");
+    human.sees("none none none");
+    drop(halted);
+    human.types("cd ..");
+    human.types("cd one");
+    human.sees(&format!("{} none none", home.canary()));
+    let screen = human.leaves();
+    assert_eq!(screen.matches("waiting for the agent").count(), 1, "{screen}");
+    assert_eq!(lines_of_ours(&screen, "error"), 0, "{screen}");
+}
+
 fn an_agent_that_was_killed_is_started_again(shell: &Shell) {
     let (home, mut agent) = projects();
     let mut human = shell.start(&home, "cd one", "");
@@ -189,6 +212,22 @@ fn a_shell_older_than_the_agent_loads(shell: &Shell) {
                   echo a | keyagent set one/A_KEY 2>/dev/null; keyagent allow --yes 2>/dev/null; prompt; show";
     let output = shell.shows(&home, script, "none none none\na none none\n");
     says(&output, 1, "there is no vault yet (`keyagent init` makes one)");
+}
+
+fn needs_root_what_may_not_be_read_is_one_line(shell: &Shell) {
+    let home = Home::of_uid(4_711);
+    home.keyagent(["init", "--no-passphrase"]).run().code(0);
+    home.keyagent(["set", "one/A_KEY"]).stdin(home.canary()).run().code(0);
+    project(&home, "one", "A_KEY = \"one/A_KEY\"");
+    let script = "cd one; prompt; show; chmod 0 keyagent.toml; prompt; prompt; show\n\
+                  chmod 600 keyagent.toml; prompt; show; mkdir -p a/b; cd a/b; prompt; show\n\
+                  chmod 0 ../../../one; prompt; show; chmod 700 $HOME/../work/one; prompt; show";
+    let output = shell.run(&home, script);
+    let expected = "@ none none\nnone none none\n@ none none\n@ none none\n";
+    let text = output.stdout_text();
+    assert!(text.starts_with(&given::fill(&home, expected)), "{}", output.report());
+    assert!(text.ends_with(&given::fill(&home, "@ none none\n")), "{}", output.report());
+    assert!(lines_of_ours(&output.stderr_text(), "Permission denied") <= 2, "{}", output.report());
 }
 
 fn needs_root_a_manifest_of_another_owner_is_one_line(shell: &Shell) {
