@@ -14,6 +14,7 @@ in_each_shell!(
     an_override_is_named_once_for_each_entering,
     a_project_inside_another_has_its_own_keys_alone,
     the_users_own_manifest_counts_where_no_project_is,
+    the_users_own_manifest_is_loaded_where_no_prompt_ever_is,
     below_the_project_the_keys_stay,
     any_path_will_do,
     a_path_of_4000_bytes_will_do,
@@ -89,6 +90,14 @@ fn the_users_own_manifest_counts_where_no_project_is(shell: &Shell) {
     shell.shows(&home, script, expected).quietly();
     let profile = format!("mine KEYAGENT_PROFILE prod; {script}");
     shell.shows(&home, &profile, &expected.replace('@', "b")).quietly();
+}
+
+fn the_users_own_manifest_is_loaded_where_no_prompt_ever_is(shell: &Shell) {
+    let (home, _agent) = projects();
+    own_manifest(&home);
+    let arguments = shell.interactive(&home, "", "");
+    let run = home.command(shell.name).env("ZDOTDIR", home.root().join("rc"));
+    run.args(arguments).args(["-c", "show"]).run().code(0).prints("none none o\n");
 }
 
 fn below_the_project_the_keys_stay(shell: &Shell) {
@@ -238,13 +247,4 @@ fn subshell(shell: &Shell) {
     let script = "(cd one; prompt; show); prompt; show; cd two; prompt; (cd ../one; prompt; show); prompt; show";
     let expected = "@ none none\nnone none none\n@ none none\nnone b none\n";
     shell.shows(&home, script, expected).quietly();
-}
-
-#[test]
-fn the_users_own_manifest_is_loaded_where_no_prompt_ever_is() {
-    let (home, _agent) = projects();
-    own_manifest(&home);
-    let arguments = BASH.interactive(&home, "", "");
-    let output = home.command("bash").args(arguments).args(["-c", "show"]).run().code(0);
-    output.prints("none none o\n");
 }
