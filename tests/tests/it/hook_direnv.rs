@@ -1,6 +1,7 @@
 //! The shell's hook beside the one of direnv, in either order: what direnv loads is left to
 //! it, what it does not is ours, and afterwards nothing of either is left.
 
+use crate::given;
 use crate::hook_shells::{Human, Shell, in_each_shell, own_manifest, projects};
 use keyagent_tests::{Agent, Home};
 use std::fs;
@@ -10,6 +11,7 @@ in_each_shell!(
     needs_direnv_use_keyagent_and_the_hook_load_once,
     needs_direnv_an_envrc_without_keys_goes_with_the_hook,
     needs_direnv_the_users_own_keys_are_back_afterwards,
+    needs_direnv_what_direnv_loads_over_ours_is_left_to_it,
     needs_direnv_what_the_user_had_is_back_afterwards,
     needs_direnv_one_project_with_it_and_one_without,
     needs_direnv_lock_and_a_new_version_reach_the_shell,
@@ -100,6 +102,32 @@ fn needs_direnv_the_users_own_keys_are_back_afterwards(shell: &Shell) {
         human.sees("none b none");
         human.types("cd ..");
         human.sees("none none o");
+        human.leaves();
+    }
+}
+
+fn needs_direnv_what_direnv_loads_over_ours_is_left_to_it(shell: &Shell) {
+    let (home, _agent) = with_direnv();
+    given::manifest(&home, home.config(), "[env]\nA_KEY = \"own/O_KEY\"\n");
+    given::allow(&home, home.config());
+    trust(&home, &home.work().join("one"), "use keyagent\n");
+    for (before, after) in orders(shell) {
+        let mut human = shell.start(&home, &format!("{before}\nmine A_KEY mine"), after);
+        human.sees("o none none");
+        human.types("cd one");
+        human.sees(&format!("{} none none", home.canary()));
+        // The .envrc is not trusted any more, and then it is again.
+        fs::write(home.work().join("one/.envrc"), "use keyagent # again\n").expect("ours");
+        human.sees(&format!("{} none none", home.canary()));
+        trust(&home, &home.work().join("one"), "use keyagent\n");
+        human.types("cd ../two");
+        human.sees("mine b none");
+        human.types("cd ..");
+        human.sees("o none none");
+        let own = home.config().join("keyagent.toml");
+        fs::rename(&own, own.with_extension("away")).expect("ours");
+        human.sees("mine none none");
+        fs::rename(own.with_extension("away"), &own).expect("ours");
         human.leaves();
     }
 }
