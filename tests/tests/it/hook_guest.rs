@@ -111,7 +111,8 @@ fn jobs_are_left_alone(shell: &Shell) {
     human.sees(&format!("{} none none", home.canary()));
     human.shows(&format!("test $was = {last} && echo sa''me"), "same\r\n");
     human.shows("jobs | grep -c sleep", "1\r\n");
-    human.types(&format!("kill {last}"));
+    // A shell does not leave as long as one of its jobs runs.
+    human.types(&format!("kill {last}; wait"));
     human.leaves();
 }
 
