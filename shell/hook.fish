@@ -48,7 +48,6 @@ function __keyagent_prompt --on-variable PWD --description 'keyagent: before eac
     set -l now "$manifest:$KEYAGENT_PROFILE:$text"
     if test "$__keyagent_seen" != "$now:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
         __keyagent_reload "$now" $manifest
-        __keyagent_note "$now"
     end
 end
 
@@ -75,8 +74,18 @@ function __keyagent_list_places
     set -a __keyagent_places $dir/keyagent/keyagent.toml
 end
 
-# Asks, and has the variables be what the answer says.
+# Nothing of what follows is traced.
 function __keyagent_reload # NOW [MANIFEST]
+    set -l trace $fish_trace
+    set -g fish_trace
+    __keyagent_load $argv
+    __keyagent_note $argv[1]
+    set -g fish_trace $trace
+    set -q trace[1]; or set -eg fish_trace
+end
+
+# Asks, and has the variables be what the answer says.
+function __keyagent_load # NOW [MANIFEST]
     if test -n "$DIRENV_KEYAGENT"
         __keyagent_give_way
         return

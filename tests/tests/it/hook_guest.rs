@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 in_each_shell!(
     the_status_of_the_last_command_is_kept,
     a_value_is_nowhere_on_the_screen,
+    a_trace_from_before_the_hook_shows_no_value,
     sourced_twice_it_is_there_once,
     jobs_are_left_alone,
     what_a_pipeline_and_a_last_word_were_is_kept,
@@ -66,7 +67,7 @@ fn what_a_pipeline_and_a_last_word_were_is_kept(shell: &Shell) {
 fn a_value_is_nowhere_on_the_screen(shell: &Shell) {
     let (home, _agent) = projects();
     let trace = match shell.name {
-        "fish" => "set -g fish_trace 1",
+        "fish" => "set -g fish_trace all",
         _ => "set -xv",
     };
     let mut human = shell.start(&home, "", trace);
@@ -83,6 +84,16 @@ fn a_value_is_nowhere_on_the_screen(shell: &Shell) {
     let others = screen.lines().filter(|line| !line.contains("test -n"));
     let ours: Vec<&str> = others.filter(|line| home.has_value(line.as_bytes())).collect();
     assert!(ours.is_empty(), "a value is in the trace: {ours:?}");
+}
+
+fn a_trace_from_before_the_hook_shows_no_value(shell: &Shell) {
+    let (home, _agent) = projects();
+    let trace = if shell.name == "fish" { "set -g fish_trace 1" } else { "set -xv" };
+    let script = "show; keyagent lock; prompt; show; keyagent unlock; prompt; show; true still";
+    let output = shell.run_after(&home, &format!("cd one; {trace}"), script);
+    let output = output.prints(given::fill(&home, "@ none none\nnone none none\n@ none none\n"));
+    // That stderr has no value is seen to by the kit.
+    output.complains("true still").complains("keyagent unlock");
 }
 
 fn sourced_twice_it_is_there_once(shell: &Shell) {
