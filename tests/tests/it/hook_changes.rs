@@ -57,7 +57,8 @@ fn a_new_version_is_there(shell: &Shell) {
 fn what_is_removed_goes_and_what_is_put_back_comes(shell: &Shell) {
     let (home, _agent) = projects();
     let script = "mine A_KEY mine; cd one; prompt; show; keyagent rm one/A_KEY; prompt; show\n\
-                  echo new | keyagent set one/A_KEY; prompt; show; keyagent mv one/A_KEY one/OTHER; prompt; show\n\
+                  echo new | keyagent set one/A_KEY; prompt; show\n\
+                  keyagent mv one/A_KEY one/OTHER; prompt; show\n\
                   keyagent mv one/OTHER one/A_KEY; prompt; show";
     shell.shows(
         &home,
@@ -89,7 +90,8 @@ fn trust_comes_and_goes(shell: &Shell) {
 
 fn lock_and_unlock_reach_a_shell(shell: &Shell) {
     let (home, _agent) = projects();
-    let script = "cd one; prompt; keyagent lock; prompt; show; prompt; keyagent unlock; prompt; show\n\
+    let script = "cd one; prompt; keyagent lock; prompt; show; prompt; keyagent unlock; prompt\n\
+                  show\n\
                   keyagent lock; cd ../two; prompt; show; keyagent unlock; prompt; show";
     let output =
         shell.shows(&home, script, "none none none\n@ none none\nnone none none\nnone b none\n");
@@ -101,15 +103,19 @@ fn a_manifest_that_appears_changes_or_goes_is_noticed(shell: &Shell) {
     let allow = "keyagent allow --yes 2>/dev/null";
     // The second text has the length of the first, and its time.
     let script = format!(
-        "cd one; prompt; show; touch -r keyagent.toml then; sed -i s,one/A_KEY,two/B_KEY, keyagent.toml\n\
-         touch -r then keyagent.toml; prompt; show; {allow}; prompt; show; mv keyagent.toml away; prompt; show\n\
-         cp ../two/keyagent.toml .; prompt; show; rm keyagent.toml; mkdir inner; cd inner; prompt; show\n\
+        "cd one; prompt; show; touch -r keyagent.toml then\n\
+         sed -i s,one/A_KEY,two/B_KEY, keyagent.toml\n\
+         touch -r then keyagent.toml; prompt; show; {allow}; prompt; show; mv keyagent.toml away\n\
+         prompt; show\n\
+         cp ../two/keyagent.toml .; prompt; show; rm keyagent.toml; mkdir inner; cd inner\n\
+         prompt; show\n\
          mv ../away ../keyagent.toml; prompt; show"
     );
     let output = shell.shows(
         &home,
         &script,
-        "@ none none\nnone none none\nb none none\nnone none none\nnone none none\nnone none none\nb none none\n",
+        "@ none none\nnone none none\nb none none\nnone none none\nnone none none\n\
+         none none none\nb none none\n",
     );
     says(&output, 2, "keyagent.toml changed since it was allowed");
 }
@@ -143,7 +149,8 @@ fn the_profile_is_the_one_that_is_named(shell: &Shell) {
                 [profile.other.env]\nB_KEY = \"own/O_KEY\"\n";
     given::manifest(&home, home.work().join("one"), text);
     given::allow(&home, home.work().join("one"));
-    let script = "cd one; plain KEYAGENT_PROFILE prod; prompt; show; mine KEYAGENT_PROFILE other; prompt; show\n\
+    let script = "cd one; plain KEYAGENT_PROFILE prod; prompt; show; mine KEYAGENT_PROFILE other\n\
+                  prompt; show\n\
                   mine KEYAGENT_PROFILE ''; prompt; show; forget KEYAGENT_PROFILE; prompt; show";
     shell.shows(&home, script, "b none none\n@ o none\n@ none none\n@ none none\n").quietly();
 }
@@ -156,7 +163,8 @@ fn a_profile_that_is_none_is_one_line(shell: &Shell) {
         ("-x", "profile"),
         ("$(id)", "profile"),
     ] {
-        let script = "mine KEYAGENT_PROFILE \"$VALUE\"; cd one; prompt; show; prompt; forget KEYAGENT_PROFILE; prompt; show";
+        let script = "mine KEYAGENT_PROFILE \"$VALUE\"; cd one; prompt; show; prompt\n\
+                      forget KEYAGENT_PROFILE; prompt; show";
         let output = shell.run_with(&home, &[("VALUE", profile)], script).code(0);
         says(&output, 1, why);
         output.prints(given::fill(&home, "none none none\n@ none none\n"));
@@ -165,8 +173,10 @@ fn a_profile_that_is_none_is_one_line(shell: &Shell) {
 
 fn a_shell_of_another_project_does_not_ask(shell: &Shell) {
     let (home, _agent) = projects();
-    let script = "cd two; prompt; starts; prompt; starts; echo a2 | keyagent set one/A_KEY; prompt; starts\n\
-                  cd ../one; keyagent deny; keyagent allow --yes; keyagent rm one/A_KEY; cd ../two; prompt; starts\n\
+    let script = "cd two; prompt; starts; prompt; starts; echo a2 | keyagent set one/A_KEY\n\
+                  prompt; starts\n\
+                  cd ../one; keyagent deny; keyagent allow --yes; keyagent rm one/A_KEY\n\
+                  cd ../two; prompt; starts\n\
                   echo b2 | keyagent set two/B_KEY; prompt; show; starts; prompt; starts";
     let script = counting(&home, shell) + script;
     // zsh and fish look after each cd, so theirs is one more for each of the two.

@@ -43,7 +43,8 @@ fn what_was_unset_is_unset_again(shell: &Shell) {
 fn what_was_exported_is_back_and_exported(shell: &Shell) {
     let (home, _agent) = projects();
     for value in ["mine", "", "a 'b' \"c\" $d `e` \\f !", " two\nlines "] {
-        let script = "mine A_KEY \"$VALUE\"; cd one; prompt; kind A_KEY; cd ../two; prompt; kind A_KEY\n\
+        let script = "mine A_KEY \"$VALUE\"; cd one; prompt; kind A_KEY; cd ../two; prompt\n\
+                      kind A_KEY\n\
                       cd ..; prompt; kind A_KEY";
         let output = shell.run_with(&home, &[("VALUE", value)], script);
         let expected = format!("exported {}\nexported {value}\nexported {value}\n", home.canary());
@@ -63,7 +64,8 @@ fn what_was_only_set_is_back_and_not_exported(shell: &Shell) {
 
 fn an_override_is_named_once_for_each_entering(shell: &Shell) {
     let (home, _agent) = projects();
-    let script = "mine A_KEY mine; plain B_KEY mine; cd one; prompt; prompt; echo new | keyagent set one/A_KEY 2>/dev/null\n\
+    let script = "mine A_KEY mine; plain B_KEY mine; cd one; prompt; prompt\n\
+                  echo new | keyagent set one/A_KEY 2>/dev/null\n\
                   prompt; cd ../two; prompt; cd ..; prompt; cd one; prompt";
     let output = shell.run(&home, script);
     says(&output, 3, "_KEY` was set already; it has the vault's value now");
@@ -116,7 +118,8 @@ fn any_path_will_do(shell: &Shell) {
         fs::create_dir(directory.join("below\n")).expect("ours");
         symlink(directory.join("below\n"), home.work().join("link")).expect("ours");
         let path = directory.display().to_string();
-        let script = "cd \"$VALUE\"; prompt; show; cd $HOME; prompt; show; cd \"$VALUE/below\n\"; prompt; show\n\
+        let script = "cd \"$VALUE\"; prompt; show; cd $HOME; prompt; show; cd \"$VALUE/below\n\"\n\
+                      prompt; show\n\
                       cd $HOME; prompt; cd ../work/link; prompt; show";
         let output = shell.run_with(&home, &[("VALUE", &*path)], script).code(0);
         let key = home.canary();
@@ -208,7 +211,8 @@ fn needs_zsh_what_is_read_only_is_named_and_left() {
 fn read_only_is_left(shell: &Shell) {
     let (home, _agent) = projects();
     project(&home, "both", "A_KEY = \"one/A_KEY\"\nB_KEY = \"two/B_KEY\"");
-    let script = "readonly A_KEY=mine; cd both; prompt; kind A_KEY; kind B_KEY; cd ..; prompt; kind A_KEY; kind B_KEY";
+    let script = "readonly A_KEY=mine; cd both; prompt; kind A_KEY; kind B_KEY; cd ..; prompt\n\
+                  kind A_KEY; kind B_KEY";
     let output = shell.shows(&home, script, "plain mine\nexported b\nplain mine\nunset\n");
     says(&output, 1, "cannot set `A_KEY`: it is read-only in this shell");
 }
@@ -226,7 +230,8 @@ fn needs_zsh_what_became_read_only_stays_and_the_rest_goes() {
 fn became_read_only(shell: &Shell) {
     let (home, _agent) = projects();
     project(&home, "both", "A_KEY = \"one/A_KEY\"\nB_KEY = \"two/B_KEY\"");
-    let script = "mine A_KEY mine; cd both; prompt; readonly A_KEY; cd ..; prompt; show; prompt; cd two; prompt; show\n\
+    let script = "mine A_KEY mine; cd both; prompt; readonly A_KEY; cd ..; prompt; show; prompt\n\
+                  cd two; prompt; show\n\
                   cd ..; prompt; show";
     let output = shell.shows(&home, script, "@ none none\n@ b none\n@ none none\n");
     output.complains("cannot take `A_KEY` away: it is read-only in this shell");
@@ -244,7 +249,8 @@ fn needs_zsh_a_subshell_leaves_the_shell_around_it_alone() {
 
 fn subshell(shell: &Shell) {
     let (home, _agent) = projects();
-    let script = "(cd one; prompt; show); prompt; show; cd two; prompt; (cd ../one; prompt; show); prompt; show";
+    let script = "(cd one; prompt; show); prompt; show; cd two; prompt\n\
+                  (cd ../one; prompt; show); prompt; show";
     let expected = "@ none none\nnone none none\n@ none none\nnone b none\n";
     shell.shows(&home, script, expected).quietly();
 }

@@ -193,7 +193,8 @@ fn whatever_the_manifest_is_the_prompt_comes(shell: &Shell) {
 fn a_directory_that_is_gone_is_no_project(shell: &Shell) {
     let (home, _agent) = projects();
     own_manifest(&home);
-    let script = "mkdir one/below; cd one/below; prompt; show; mv ../../one ../../moved; prompt; show\n\
+    let script = "mkdir one/below; cd one/below; prompt; show; mv ../../one ../../moved; prompt\n\
+                  show\n\
                   cd ../../two; prompt; show; cd ../moved/below; rm -r ../../moved; prompt; show";
     let output = shell.try_run(&home, "", script);
     let text = output.stderr_text();

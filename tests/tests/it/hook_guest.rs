@@ -105,7 +105,8 @@ fn sourced_twice_it_is_there_once(shell: &Shell) {
         _ => "functions --handlers | grep -c __keyagent_",
     };
     let script = format!(
-        "mine A_KEY mine; cd one; prompt; {again}show; prompt; {installed}; cd ..; prompt; kind A_KEY"
+        "mine A_KEY mine; cd one; prompt; {again}show; prompt; {installed}; cd ..; prompt\n\
+         kind A_KEY"
     );
     let count = if shell.name == "bash" { 1 } else { 2 };
     shell.shows(&home, &script, &format!("@ none none\n{count}\nexported mine\n"));
@@ -153,7 +154,8 @@ fn without_a_terminal_the_keys_come_all_the_same(shell: &Shell) {
 
 fn what_it_prints_is_never_on_stdout(shell: &Shell) {
     let (home, _agent) = projects();
-    let script = "plain A_KEY mine; cd one; prompt; keyagent lock; prompt; mine KEYAGENT_PROFILE none\n\
+    let script = "plain A_KEY mine; cd one; prompt; keyagent lock; prompt\n\
+                  mine KEYAGENT_PROFILE none\n\
                   keyagent unlock; prompt; echo nonsense >keyagent.toml; prompt; cd ..; prompt";
     let output = shell.run(&home, script).prints("");
     says(&output, 4, "");
@@ -193,7 +195,8 @@ fn variables_that_the_hook_itself_might_use_are_loaded(shell: &Shell) {
 
 /// A script that loads, reloads and leaves, and says nothing.
 fn works_after(shell: &Shell, home: &Home, before: &str) {
-    let script = "cd one; prompt; show; echo new | keyagent set one/A_KEY 2>/dev/null; prompt; show; cd ..; prompt; show";
+    let script = "cd one; prompt; show; echo new | keyagent set one/A_KEY 2>/dev/null; prompt\n\
+                  show; cd ..; prompt; show";
     let output = shell.run_after(home, before, script);
     let expected = given::fill(home, "@ none none\nnew none none\nnone none none\n");
     assert_eq!(output.stdout_text(), expected, "after `{before}`: {}", output.report());

@@ -105,11 +105,13 @@ fn needs_zsh_the_precmd_of_others_stays() {
         ),
         (
             "before() { print \"<bef\"\"ore>\" }; precmd_functions=(before)",
-            "precmd_functions=($precmd_functions[1] $precmd_functions after); after() { print \"<aft\"\"er>\" }",
+            "precmd_functions=($precmd_functions[1] $precmd_functions after)\n\
+             after() { print \"<aft\"\"er>\" }",
         ),
         (
             "setopt ksh_arrays; before() { print \"<bef\"\"ore>\" }; precmd_functions=(before)",
-            "autoload -Uz add-zsh-hook; after() { print \"<aft\"\"er>\" }; add-zsh-hook precmd after",
+            "autoload -Uz add-zsh-hook; after() { print \"<aft\"\"er>\" }\n\
+             add-zsh-hook precmd after",
         ),
     ] {
         works(&home, &ZSH, before, after, &["<before>"]);

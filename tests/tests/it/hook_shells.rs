@@ -122,7 +122,12 @@ pub fn own_manifest(home: &Home) {
 }
 
 impl Shell {
-    /// Runs a script with the hook installed behind what `before` says; it must end well.
+    /// Runs a script with the hook installed; it must end well.
+    pub fn run(&self, home: &Home, script: &str) -> Output {
+        self.run_after(home, "", script)
+    }
+
+    /// The same, with the hook installed behind what `before` says.
     pub fn run_after(&self, home: &Home, before: &str, script: &str) -> Output {
         self.try_run(home, before, script).code(0)
     }
@@ -132,15 +137,10 @@ impl Shell {
         home.command(self.name).args(self.script).arg(self.text(before, script)).run()
     }
 
-    /// Runs a script with these variables in its environment.
+    /// The same, with these variables in its environment.
     pub fn run_with(&self, home: &Home, env: &[(&str, &str)], script: &str) -> Output {
         let run = home.command(self.name).args(self.script).arg(self.text("", script));
         env.iter().fold(run, |run, (name, value)| run.env(name, value)).run()
-    }
-
-    /// The same, with nothing before.
-    pub fn run(&self, home: &Home, script: &str) -> Output {
-        self.run_after(home, "", script)
     }
 
     /// The text of a script: the words, `before`, the hook, and the script itself.

@@ -130,8 +130,10 @@ fn a_variable_that_no_manifest_may_set_is_named_with_its_line(shell: &Shell) {
 #[test]
 fn needs_fish_lists_and_universal_variables_are_back() {
     let (home, _agent) = projects();
-    let script = "set -gx A_KEY a 'b c'; cd one; prompt; kind A_KEY; cd ..; prompt; count $A_KEY; echo $A_KEY[2]\n\
-                  set -eg A_KEY; set -Ux A_KEY u; cd one; prompt; kind A_KEY; sh -c 'cd ../two; keyagent exec -- printenv A_KEY'\n\
+    let script = "set -gx A_KEY a 'b c'; cd one; prompt; kind A_KEY; cd ..; prompt; count $A_KEY\n\
+                  echo $A_KEY[2]\n\
+                  set -eg A_KEY; set -Ux A_KEY u; cd one; prompt; kind A_KEY\n\
+                  sh -c 'cd ../two; keyagent exec -- printenv A_KEY'\n\
                   cd ..; prompt; kind A_KEY; set -qg A_KEY; or echo global no more";
     // With its files, for without them it has no universal variables.
     let output = home.command("fish").args(["-c", &FISH.text("", script)]).run().code(0);
