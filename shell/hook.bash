@@ -87,11 +87,11 @@ __keyagent_reload() {
 # Asks, and has the variables be what the answer says.
 __keyagent_load() {
   local __keyagent_answer=''
+  __keyagent_adopt
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
     __keyagent_give_way
     return
   fi
-  __keyagent_adopt
   # The keys of another project go, though the answer may never come; and whoever breaks off
   # the wait for it is not made to wait at the next prompt again.
   if [ "$__keyagent_entered" != "$__keyagent_manifest" ]; then
@@ -186,16 +186,22 @@ __keyagent_adopt() {
 }
 
 # direnv has loaded the project's keys, and takes them out again: ours go, less those that
-# are its own now.
+# are its own now. What it then puts back is ours, so the record of it stays, for a shell
+# inside this one.
 __keyagent_give_way() {
-  local __keyagent_var IFS=' '
+  local __keyagent_var __keyagent_left='' IFS=' '
   __keyagent_list_vars "$DIRENV_KEYAGENT"
   for __keyagent_var in "${!__keyagent_before[@]}"; do
-    [[ " ${__keyagent_vars[*]} " == *" $__keyagent_var "* ]] ||
+    if [[ " ${__keyagent_vars[*]} " != *" $__keyagent_var "* ]]; then
       __keyagent_restore "$__keyagent_var"
+      __keyagent_left=$__keyagent_var
+    fi
   done
-  unset -v KEYAGENT_LOADED
-  __keyagent_record=
+  # Of a record that is not true any more, nothing stays.
+  if [[ $__keyagent_left ]] || ((${#__keyagent_before[@]} == 0)); then
+    unset -v KEYAGENT_LOADED
+    __keyagent_record=
+  fi
 }
 
 # The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.

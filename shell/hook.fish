@@ -86,11 +86,11 @@ end
 
 # Asks, and has the variables be what the answer says.
 function __keyagent_load # NOW [MANIFEST]
+    __keyagent_adopt
     if test -n "$DIRENV_KEYAGENT"
         __keyagent_give_way
         return
     end
-    __keyagent_adopt
     # The keys of another project go, though the answer may never come; and whoever breaks
     # off the wait for it is not made to wait at the next prompt again.
     if test "$__keyagent_entered" != "$argv[2]"
@@ -183,14 +183,22 @@ function __keyagent_adopt
 end
 
 # direnv has loaded the project's keys, and takes them out again: ours go, less those that
-# are its own now.
+# are its own now. What it then puts back is ours, so the record of it stays, for a shell
+# inside this one.
 function __keyagent_give_way
     set -l theirs (__keyagent_list_vars $DIRENV_KEYAGENT)
+    set -l left
     for var in $__keyagent_ours
-        contains -- $var $theirs; or __keyagent_restore $var
+        if not contains -- $var $theirs
+            __keyagent_restore $var
+            set left $var
+        end
     end
-    set -eg KEYAGENT_LOADED
-    set -g __keyagent_record
+    # Of a record that is not true any more, nothing stays.
+    if set -q left[1]; or not set -q __keyagent_ours[1]
+        set -eg KEYAGENT_LOADED
+        set -g __keyagent_record
+    end
 end
 
 # The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.

@@ -14,6 +14,7 @@ in_each_shell!(
     needs_direnv_what_direnv_loads_over_ours_is_left_to_it,
     needs_direnv_what_the_user_had_is_back_afterwards,
     needs_direnv_one_project_with_it_and_one_without,
+    needs_direnv_a_shell_inside_leaves_the_project_too,
     needs_direnv_lock_and_a_new_version_reach_the_shell,
 );
 
@@ -56,10 +57,7 @@ fn needs_direnv_use_keyagent_and_the_hook_load_once(shell: &Shell) {
             human.types("cd one");
             human.sees(&format!("{} none none", home.canary()));
             human.shows("sh -c 'echo \"[$FROM_ENVRC]\"'", "[1]\r\n");
-            human.shows(
-                "sh -c 'echo \"[${DIRENV_KEYAGENT+direnv} $KEYAGENT_LOADED]\"'",
-                "[direnv ]\r\n",
-            );
+            human.shows("sh -c 'echo \"[${DIRENV_KEYAGENT+direnv}]\"'", "[direnv]\r\n");
             human.types("cd ..");
             human.sees("none none none");
             has_nothing_left(&mut human);
@@ -181,5 +179,36 @@ fn needs_direnv_lock_and_a_new_version_reach_the_shell(shell: &Shell) {
         has_nothing_left(&mut human);
         human.leaves();
         home.wire().put("one/A_KEY", home.canary().as_bytes());
+    }
+}
+
+fn needs_direnv_a_shell_inside_leaves_the_project_too(shell: &Shell) {
+    let (home, _agent) = with_direnv();
+    own_manifest(&home);
+    trust(&home, &home.work().join("one"), "use keyagent\n");
+    for (before, after) in orders(shell) {
+        let arguments = shell.interactive(&home, before, after);
+        let words: Vec<String> = arguments.iter().map(|word| format!("'{word}'")).collect();
+        // Ours loads first: direnv trusts the .envrc only later.
+        home.command("direnv").args(["deny", "."]).dir(home.work().join("one")).run().code(0);
+        let mut human = shell.start(&home, before, after);
+        human.types("cd one");
+        human.sees(&format!("{} none none", home.canary()));
+        trust(&home, &home.work().join("one"), "use keyagent\n");
+        human.types("true");
+        human.sees(&format!("{} none none", home.canary()));
+        human.terminal.line(&format!("{} {}", shell.name, words.join(" ")));
+        human.terminal.expect("ready> ");
+        human.sees(&format!("{} none none", home.canary()));
+        human.types("cd ../two");
+        human.sees("none b none");
+        human.types("cd ..");
+        human.sees("none none o");
+        human.terminal.line("exit");
+        human.terminal.expect("ready> ");
+        human.sees(&format!("{} none none", home.canary()));
+        human.types("cd ..");
+        human.sees("none none o");
+        human.leaves();
     }
 }
