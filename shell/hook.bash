@@ -57,7 +57,9 @@ __keyagent_list_places() {
   __keyagent_places=()
   while [[ $__keyagent_dir == /?* ]]; do
     if [[ -L $__keyagent_dir ]]; then
-      __keyagent_dir=$(pwd -P 2>/dev/null)
+      # A path may end with newlines, which bash takes away from what ends with them.
+      __keyagent_dir=$(pwd -P 2>/dev/null && printf .)
+      __keyagent_dir=${__keyagent_dir%$'\n.'}
       break
     fi
     __keyagent_dir=${__keyagent_dir%/*}
@@ -75,22 +77,38 @@ __keyagent_list_places() {
   __keyagent_places+=("$__keyagent_dir/keyagent/keyagent.toml")
 }
 
-# Asks, and has the variables be what the answer says. Nothing of it is traced.
+# Nothing of what follows is traced, nor heard by a trap that functions inherit.
 __keyagent_reload() {
-  { local -; set +uvx; } 2>/dev/null
+  { local -; set +Tuvx; } 2>/dev/null
+  __keyagent_load
+  __keyagent_note
+}
+
+# Asks, and has the variables be what the answer says.
+__keyagent_load() {
   local __keyagent_answer=''
+  __keyagent_adopt
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
     __keyagent_give_way
-  else
-    __keyagent_adopt
-    [ "$__keyagent_entered" = "$__keyagent_manifest" ] || __keyagent_entered=
-    if [[ $__keyagent_manifest ]]; then
-      __keyagent_answer=$("$__keyagent_client" export --format bash --hook \
-        ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
-    fi
-    eval "${__keyagent_answer:-__keyagent_begin '' ''}"
-    __keyagent_entered=$__keyagent_manifest
+    return
   fi
+  # The keys of another project go, though the answer may never come; and whoever breaks off
+  # the wait for it is not made to wait at the next prompt again.
+  if [ "$__keyagent_entered" != "$__keyagent_manifest" ]; then
+    __keyagent_begin '' ''
+    __keyagent_entered=
+  fi
+  __keyagent_note
+  if [[ $__keyagent_manifest ]]; then
+    __keyagent_answer=$("$__keyagent_client" export --format bash --hook \
+      ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
+  fi
+  eval "${__keyagent_answer:-__keyagent_begin '' ''}"
+  __keyagent_entered=$__keyagent_manifest
+}
+
+# Remembers all that was looked at.
+__keyagent_note() {
   __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
 }
 
@@ -118,7 +136,7 @@ __keyagent_put() { # VAR VALUE
       printf 'keyagent: cannot set `%s`: it is read-only in this shell\n' "$1" >&2
       return
     fi
-    if [[ ! $__keyagent_entered && ${!1-} != "$2" ]]; then
+    if [[ ! $__keyagent_entered ]] && [ "${!1-}" != "$2" ]; then
       # shellcheck disable=SC2016 # the quotes are a part of the text
       printf 'keyagent: `%s` was set already; it has the vault'\''s value now\n' "$1" >&2
     fi
@@ -142,9 +160,13 @@ __keyagent_end() { # RECORD
 
 # Puts a variable back as it was: unset, or the user's own, exported or not.
 __keyagent_restore() { # VAR
-  unset -v "$1" "KEYAGENT_OLD_$1" 2>/dev/null
-  eval "${__keyagent_before[$1]}"
-  unset -v "__keyagent_before[$1]"
+  if unset -v "$1" 2>/dev/null; then
+    eval "${__keyagent_before[$1]}"
+  else
+    # shellcheck disable=SC2016 # the quotes are a part of the text
+    printf 'keyagent: cannot take `%s` away: it is read-only in this shell\n' "$1" >&2
+  fi
+  unset -v "KEYAGENT_OLD_$1" "__keyagent_before[$1]"
 }
 
 # What a shell around this one has loaded is not the user's own either.
@@ -164,16 +186,22 @@ __keyagent_adopt() {
 }
 
 # direnv has loaded the project's keys, and takes them out again: ours go, less those that
-# are its own now.
+# are its own now. What it then puts back is ours, so the record of it stays, for a shell
+# inside this one.
 __keyagent_give_way() {
-  local __keyagent_var IFS=' '
+  local __keyagent_var __keyagent_left='' IFS=' '
   __keyagent_list_vars "$DIRENV_KEYAGENT"
   for __keyagent_var in "${!__keyagent_before[@]}"; do
-    [[ " ${__keyagent_vars[*]} " == *" $__keyagent_var "* ]] ||
+    if [[ " ${__keyagent_vars[*]} " != *" $__keyagent_var "* ]]; then
       __keyagent_restore "$__keyagent_var"
+      __keyagent_left=$__keyagent_var
+    fi
   done
-  unset -v KEYAGENT_LOADED
-  __keyagent_record=
+  # Of a record that is not true any more, nothing stays.
+  if [[ $__keyagent_left ]] || ((${#__keyagent_before[@]} == 0)); then
+    unset -v KEYAGENT_LOADED
+    __keyagent_record=
+  fi
 }
 
 # The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.
@@ -186,7 +214,8 @@ __keyagent_list_vars() { # RECORD
     __keyagent_rest=${__keyagent_rest#"$__keyagent_word"}
     __keyagent_rest=${__keyagent_rest#,}
     __keyagent_word=${__keyagent_word%%=*}
-    if [[ $__keyagent_word =~ ^[A-Za-z_][A-Za-z0-9_]*$ ]]; then
+    # Not `=~`: what the user has matched is in BASH_REMATCH.
+    if [[ $__keyagent_word == [A-Za-z_]* && $__keyagent_word != *[!A-Za-z0-9_]* ]]; then
       __keyagent_vars+=("$__keyagent_word")
     fi
   done
@@ -197,7 +226,8 @@ __keyagent_list_vars() { # RECORD
 __keyagent_install() {
   [[ ${PROMPT_COMMAND[*]-} != *__keyagent_prompt* ]] || return 0
   # shellcheck disable=SC2128,SC2178 # a string, or an array that bash knew only from 5.1 on
-  if [[ ${PROMPT_COMMAND@a} == *a* ]] && ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] > 500)); then
+  if [[ $(declare -p PROMPT_COMMAND 2>/dev/null) == 'declare -a'* ]] &&
+    ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] > 500)); then
     PROMPT_COMMAND+=(__keyagent_prompt)
   else
     PROMPT_COMMAND=${PROMPT_COMMAND:+$PROMPT_COMMAND$'\n'}__keyagent_prompt

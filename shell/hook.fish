@@ -24,7 +24,7 @@ set -g __keyagent_entered # the manifest whose overrides were named
 set -q __keyagent_ours; or set -g __keyagent_ours
 set -q __keyagent_record; or set -g __keyagent_record
 
-function __keyagent_prompt --on-event fish_prompt --on-variable PWD --description 'keyagent: before each prompt, and after each cd'
+function __keyagent_prompt --on-variable PWD --description 'keyagent: before each prompt, and after each cd'
     test "$PWD" = "$__keyagent_pwd"; or __keyagent_list_places
     set -l manifest
     for place in $__keyagent_places
@@ -47,8 +47,7 @@ function __keyagent_prompt --on-event fish_prompt --on-variable PWD --descriptio
     end
     set -l now "$manifest:$KEYAGENT_PROFILE:$text"
     if test "$__keyagent_seen" != "$now:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
-        __keyagent_reload $manifest
-        set -g __keyagent_seen "$now:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
+        __keyagent_reload "$now" $manifest
     end
 end
 
@@ -57,12 +56,17 @@ end
 function __keyagent_list_places
     set -g __keyagent_pwd $PWD
     set -g __keyagent_places
-    set -l dir (pwd -P 2>/dev/null | string collect)
+    # Cut by named groups: a path may end with newlines, and a substitution takes them away.
+    set -l dir
+    pwd -P 2>/dev/null | read -z dir
+    string match -rq '(?s)^(?<dir>.*)\n$' -- "$dir"
     while string match -q '/*' -- $dir; and test -O $dir; and test (count $__keyagent_places) -lt $__keyagent_places_max
-        set dir (string replace -r '/$' '' -- $dir | string collect)
+        if test $dir = /
+            set -a __keyagent_places /keyagent.toml
+            break
+        end
         set -a __keyagent_places $dir/keyagent.toml
-        test -n "$dir"; or break
-        set dir (string replace -r '(?s)/[^/]*$' '' -- $dir | string collect)
+        string match -rq '(?s)^(?<dir>.*)/' -- $dir
         test -n "$dir"; or set dir /
     end
     set dir $XDG_CONFIG_HOME
@@ -70,22 +74,46 @@ function __keyagent_list_places
     set -a __keyagent_places $dir/keyagent/keyagent.toml
 end
 
+# Nothing of what follows is traced.
+function __keyagent_reload # NOW [MANIFEST]
+    set -l trace $fish_trace
+    set -g fish_trace
+    __keyagent_load $argv
+    __keyagent_note $argv[1]
+    set -g fish_trace $trace
+    set -q trace[1]; or set -eg fish_trace
+end
+
 # Asks, and has the variables be what the answer says.
-function __keyagent_reload # [MANIFEST]
+function __keyagent_load # NOW [MANIFEST]
+    __keyagent_adopt
     if test -n "$DIRENV_KEYAGENT"
         __keyagent_give_way
         return
     end
-    __keyagent_adopt
-    test "$__keyagent_entered" = "$argv[1]"; or set -g __keyagent_entered
+    # The keys of another project go, though the answer may never come; and whoever breaks
+    # off the wait for it is not made to wait at the next prompt again.
+    if test "$__keyagent_entered" != "$argv[2]"
+        __keyagent_begin '' ''
+        set -g __keyagent_entered
+    end
+    __keyagent_note $argv[1]
     set -g __keyagent_begun
-    if set -q argv[1]
+    if set -q argv[2]; and command -q $__keyagent_client
         set -l profile
         test -n "$KEYAGENT_PROFILE"; and set profile "--profile=$KEYAGENT_PROFILE"
         $__keyagent_client export --format fish --hook $profile </dev/null | source
+    else if set -q argv[2]
+        # fish itself would say it in ten lines.
+        echo "keyagent: cannot run `$__keyagent_client`" >&2
     end
     test -n "$__keyagent_begun"; or __keyagent_begin '' ''
-    set -g __keyagent_entered $argv[1]
+    set -g __keyagent_entered $argv[2]
+end
+
+# Remembers all that was looked at.
+function __keyagent_note # NOW
+    set -g __keyagent_seen "$argv[1]:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
 end
 
 # What keyagent prints: first this, whatever comes of the keys.
@@ -100,23 +128,23 @@ function __keyagent_begin # STAMP NUMBER
     set -g __keyagent_begun yes
 end
 
-# Then this for each key.
+# Then this for each key. Nothing is local here but argv, behind which no key can hide: a
+# manifest may not bind it.
 function __keyagent_put # VAR VALUE
-    set -l var $argv[1]
-    if set -q $var; and test -z "$__keyagent_entered"; and test "$$var" != "$argv[2]"
-        echo "keyagent: `$var` was set already; it has the vault's value now" >&2
+    if set -q $argv[1]; and test -z "$__keyagent_entered"; and test "$$argv[1]" != "$argv[2]"
+        echo "keyagent: `$argv[1]` was set already; it has the vault's value now" >&2
     end
-    set -g __keyagent_before_$var
-    if set -qgx $var
-        set -g __keyagent_before_$var -gx $$var
-        # A shell inside this one has only the environment to know it by.
-        set -gx KEYAGENT_OLD_$var "$$var"
-    else if set -qg $var
-        set -g __keyagent_before_$var -gu $$var
+    # A shell inside this one has only the environment to know it by.
+    set -qx $argv[1]; and set -gx KEYAGENT_OLD_$argv[1] "$$argv[1]"
+    set -g __keyagent_before_$argv[1]
+    if set -qgx $argv[1]
+        set -g __keyagent_before_$argv[1] -gx $$argv[1]
+    else if set -qg $argv[1]
+        set -g __keyagent_before_$argv[1] -gu $$argv[1]
     end
-    set -a __keyagent_ours $var
-    set -eg $var
-    set -gx $var $argv[2]
+    set -a __keyagent_ours $argv[1]
+    set -eg $argv[1]
+    set -gx $argv[1] $argv[2]
 end
 
 # And last this.
@@ -155,20 +183,38 @@ function __keyagent_adopt
 end
 
 # direnv has loaded the project's keys, and takes them out again: ours go, less those that
-# are its own now.
+# are its own now. What it then puts back is ours, so the record of it stays, for a shell
+# inside this one.
 function __keyagent_give_way
     set -l theirs (__keyagent_list_vars $DIRENV_KEYAGENT)
+    set -l left
     for var in $__keyagent_ours
-        contains -- $var $theirs; or __keyagent_restore $var
+        if not contains -- $var $theirs
+            __keyagent_restore $var
+            set left $var
+        end
     end
-    set -eg KEYAGENT_LOADED
-    set -g __keyagent_record
+    # Of a record that is not true any more, nothing stays.
+    if set -q left[1]; or not set -q __keyagent_ours[1]
+        set -eg KEYAGENT_LOADED
+        set -g __keyagent_record
+    end
 end
 
 # The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.
 function __keyagent_list_vars # RECORD
     set -l fields (string split -m 2 ' ' -- $argv[1])
     string replace -r '=.*' '' -- (string split , -- $fields[2]) | string match -r '^[A-Za-z_][A-Za-z0-9_]*$'
+end
+
+# fish calls in the order of installation. What is installed at the first prompt comes behind
+# direnv, wherever direnv's line stands: then we see what it has loaded, or taken out.
+function __keyagent_install --on-event fish_prompt --description 'keyagent: at the first prompt'
+    functions --erase __keyagent_install
+    function __keyagent_at_prompt --on-event fish_prompt --description 'keyagent: before each prompt'
+        __keyagent_prompt
+    end
+    __keyagent_prompt
 end
 
 # The first keys are there before the first prompt.

@@ -23,9 +23,9 @@ typeset -ga __keyagent_places  # where a manifest may be, the nearest first
 typeset -ga __keyagent_vars    # the variables that a record names
 typeset -gA __keyagent_before  # how each variable was that is ours now; empty if unset
 
-# Before each prompt, and after each cd.
+# Before each prompt, and after each cd. zsh itself keeps `$?` for the next such function. What
+# may fail has `|| :` behind it, for the user may have a trap on failures.
 __keyagent_prompt() {
-  local __keyagent_status=$? __keyagent_strict=$options[errexit]
   emulate -L zsh
   setopt no_err_exit no_err_return
   local __keyagent_place= __keyagent_manifest= __keyagent_text= __keyagent_now=
@@ -37,18 +37,16 @@ __keyagent_prompt() {
     fi
   done
   if [[ -f $__keyagent_manifest && -r $__keyagent_manifest ]]; then
-    IFS= read -r -k $__keyagent_text_max -u 0 __keyagent_text <"$__keyagent_manifest"
+    IFS= read -r -k $__keyagent_text_max -u 0 __keyagent_text <"$__keyagent_manifest" || :
   fi
   __keyagent_number=
   if [[ -f $__keyagent_stamp && -r $__keyagent_stamp ]]; then
-    IFS= read -r __keyagent_number <"$__keyagent_stamp"
+    IFS= read -r __keyagent_number <"$__keyagent_stamp" || :
   fi
   __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text
   if [[ $__keyagent_seen != "$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]]; then
     __keyagent_reload
   fi
-  # Where a failure ends the shell, a prompt must not fail for the command before it.
-  [[ $__keyagent_strict == on ]] || return $__keyagent_status
 }
 
 # Upward from where we stand, never above a directory of another owner; then the user's own.
@@ -69,22 +67,38 @@ __keyagent_list_places() {
   __keyagent_places+=("$__keyagent_dir/keyagent/keyagent.toml")
 }
 
-# Asks, and has the variables be what the answer says. Nothing of it is traced.
+# Nothing of what follows is traced, nor heard by a trap.
 __keyagent_reload() {
-  { setopt local_options no_xtrace no_verbose } 2>/dev/null
+  { setopt local_options local_traps no_xtrace no_verbose; trap - DEBUG ZERR } 2>/dev/null
+  __keyagent_load
+  __keyagent_note
+}
+
+# Asks, and has the variables be what the answer says.
+__keyagent_load() {
   local __keyagent_answer=
+  __keyagent_adopt
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
     __keyagent_give_way
-  else
-    __keyagent_adopt
-    [[ $__keyagent_entered == "$__keyagent_manifest" ]] || __keyagent_entered=
-    if [[ -n $__keyagent_manifest ]]; then
-      __keyagent_answer=$("$__keyagent_client" export --format zsh --hook \
-        ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
-    fi
-    eval "${__keyagent_answer:-__keyagent_begin '' ''}"
-    __keyagent_entered=$__keyagent_manifest
+    return
   fi
+  # The keys of another project go, though the answer may never come; and whoever breaks off
+  # the wait for it is not made to wait at the next prompt again.
+  if [[ $__keyagent_entered != "$__keyagent_manifest" ]]; then
+    __keyagent_begin '' ''
+    __keyagent_entered=
+  fi
+  __keyagent_note
+  if [[ -n $__keyagent_manifest ]]; then
+    __keyagent_answer=$("$__keyagent_client" export --format zsh --hook \
+      ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
+  fi
+  eval "${__keyagent_answer:-__keyagent_begin '' ''}"
+  __keyagent_entered=$__keyagent_manifest
+}
+
+# Remembers all that was looked at.
+__keyagent_note() {
   __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
 }
 
@@ -115,7 +129,12 @@ __keyagent_put() { # VAR VALUE
     if [[ ${(Pt)1} == *export* ]]; then
       export "KEYAGENT_OLD_$1=${(P)1}"
     fi
-    __keyagent_was=$(typeset -p -- "$1")
+    # A text is quoted here: what `typeset -p` prints of one is not always what was in it.
+    case ${(Pt)1} in
+      scalar) __keyagent_was="typeset -g $1=${(qq)${(P)1}}" ;;
+      scalar-export) __keyagent_was="export $1=${(qq)${(P)1}}" ;;
+      *) __keyagent_was=$(typeset -p -- "$1") ;;
+    esac
   fi
   __keyagent_before[$1]=$__keyagent_was
   # Attributes go: an integer would be calculated, and a calculation can run commands.
@@ -131,9 +150,13 @@ __keyagent_end() { # RECORD
 
 # Puts a variable back as it was: unset, or the user's own, exported or not.
 __keyagent_restore() { # VAR
-  unset "$1" "KEYAGENT_OLD_$1" 2>/dev/null
-  eval "$__keyagent_before[$1]"
-  unset "__keyagent_before[$1]"
+  if [[ ${(Pt)1} == *readonly* ]]; then
+    print -ru2 -- "keyagent: cannot take \`$1\` away: it is read-only in this shell"
+  else
+    unset "$1"
+    eval "$__keyagent_before[$1]"
+  fi
+  unset "KEYAGENT_OLD_$1" "__keyagent_before[$1]"
 }
 
 # What a shell around this one has loaded is not the user's own either.
@@ -152,15 +175,22 @@ __keyagent_adopt() {
 }
 
 # direnv has loaded the project's keys, and takes them out again: ours go, less those that
-# are its own now.
+# are its own now. What it then puts back is ours, so the record of it stays, for a shell
+# inside this one.
 __keyagent_give_way() {
-  local __keyagent_var=
+  local __keyagent_var= __keyagent_left=
   __keyagent_list_vars "$DIRENV_KEYAGENT"
   for __keyagent_var in "${(@k)__keyagent_before}"; do
-    (( ${__keyagent_vars[(Ie)$__keyagent_var]} )) || __keyagent_restore "$__keyagent_var"
+    if (( ! ${__keyagent_vars[(Ie)$__keyagent_var]} )); then
+      __keyagent_restore "$__keyagent_var"
+      __keyagent_left=$__keyagent_var
+    fi
   done
-  unset KEYAGENT_LOADED
-  __keyagent_record=
+  # Of a record that is not true any more, nothing stays.
+  if [[ -n $__keyagent_left ]] || (( $#__keyagent_before == 0 )); then
+    unset KEYAGENT_LOADED
+    __keyagent_record=
+  fi
 }
 
 # The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.
@@ -169,7 +199,7 @@ __keyagent_list_vars() { # RECORD
   __keyagent_vars=()
   for __keyagent_word in "${(@s:,:)${__keyagent_rest%% *}}"; do
     __keyagent_word=${__keyagent_word%%=*}
-    if [[ $__keyagent_word == [A-Za-z_][A-Za-z0-9_]# ]]; then
+    if [[ $__keyagent_word == [A-Za-z_]* && $__keyagent_word != *[^A-Za-z0-9_]* ]]; then
       __keyagent_vars+=("$__keyagent_word")
     fi
   done

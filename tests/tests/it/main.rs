@@ -17,7 +17,18 @@ mod frames;
 mod given;
 mod golden;
 mod grants;
+
+mod hook_changes;
+mod hook_cost;
+mod hook_direnv;
+mod hook_entering;
+mod hook_faults;
+mod hook_guest;
+mod hook_install;
+mod hook_nested;
 mod hook_nu;
+mod hook_shells;
+mod hook_values;
 mod import;
 mod import_bash;
 mod import_care;
