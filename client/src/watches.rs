@@ -4,6 +4,9 @@
 //! So what it would write is written here: base64 of zlib of a JSON array of
 //! `{"path":…,"modtime":…,"exists":…}` (`gzenv.go` and `file_times.go` in direnv, the same
 //! since 2.13). Whatever is not as expected is left to `watch_file`.
+//!
+//! A list is stored, not compressed, unless it is long: to compress touches more pages than
+//! all the rest of a load, and some hundred bytes of the environment are what it would save.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
 use miniz_oxide::deflate::compress_to_vec_zlib;
@@ -12,6 +15,8 @@ use std::path::Path;
 
 /// The most that a list may be, unpacked.
 const LIST_BYTES_MAX: usize = 1024 * 1024;
+/// How much longer than the list that came a stored one may be: `load` makes room for it.
+const STORED_GROWTH_MAX: usize = 4;
 /// Speed over size: the list is read and written again at each load.
 const LEVEL: u8 = 1;
 
@@ -43,7 +48,35 @@ pub(crate) fn extend(list: &[u8], files: &[Watched<'_>]) -> Option<String> {
         ));
     }
     json.push(']');
-    Some(URL_SAFE.encode(compress_to_vec_zlib(json.as_bytes(), LEVEL)))
+    let long = packed.len() * STORED_GROWTH_MAX < open;
+    let stored = if long { None } else { store(json.as_bytes()) };
+    Some(URL_SAFE.encode(stored.unwrap_or_else(|| compress_to_vec_zlib(json.as_bytes(), LEVEL))))
+}
+
+/// zlib (RFC 1950) with one stored block (RFC 1951, 3.2.4). None if one, which has a length
+/// of 16 bits, does not hold it: nor would an environment variable, if it were much more.
+fn store(bytes: &[u8]) -> Option<Vec<u8>> {
+    let length = u16::try_from(bytes.len()).ok()?;
+    let mut out = Vec::with_capacity(bytes.len() + 11);
+    // Deflate, a window of 32 KiB, no compression; then: the last block, stored.
+    out.extend_from_slice(&[0x78, 0x01, 0x01]);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(&adler32(bytes).to_be_bytes());
+    Some(out)
+}
+
+/// One block is short enough for sums that are reduced but once at its end: 65,535 bytes
+/// make no more than 2^40.
+fn adler32(bytes: &[u8]) -> u32 {
+    const MODULUS: u64 = 65_521;
+    let (mut a, mut b) = (1_u64, 0_u64);
+    for &byte in bytes {
+        a += u64::from(byte);
+        b += a;
+    }
+    (((b % MODULUS) << 16) | (a % MODULUS)) as u32
 }
 
 /// A path as a JSON string, if every writer of JSON would write it so.
@@ -82,6 +115,29 @@ mod tests {
         );
         let list = extend(pack("[]").as_bytes(), &[file("/b")]).expect("a list");
         assert_eq!(unpack(&list), "[{\"path\":\"/b\",\"modtime\":7,\"exists\":true}]");
+    }
+
+    #[test]
+    fn what_is_stored_is_zlib() {
+        for length in [0, 1, 2, 255, 256, 5_000, 0xffff] {
+            let bytes: Vec<u8> = (0..length).map(|i: usize| (i * 31 % 256) as u8 | 0x80).collect();
+            let stored = store(&bytes).expect("a block");
+            let back = decompress_to_vec_zlib_with_limit(&stored, LIST_BYTES_MAX);
+            assert_eq!(back.expect("zlib and its sum"), bytes, "{length}");
+        }
+        assert!(store(&[0; 0x1_0000]).is_none());
+    }
+
+    #[test]
+    fn a_long_list_is_compressed() {
+        let entry = |i| format!("{{\"path\":\"/somewhere/{i}\",\"modtime\":0,\"exists\":false}}");
+        for count in [100, 2_000] {
+            let json = format!("[{}]", (0..count).map(entry).collect::<Vec<_>>().join(","));
+            let list = pack(&json);
+            let longer = extend(list.as_bytes(), &[file("/b")]).expect("a list");
+            assert!(unpack(&longer).len() > json.len());
+            assert!(longer.len() < 2 * list.len(), "{count}");
+        }
     }
 
     #[test]
