@@ -16,37 +16,46 @@ __keyagent_text_max=65537
 
 __keyagent_pwd=           # where we stood when the places were listed
 __keyagent_places=()      # where a manifest may be, the nearest first
+__keyagent_still=()       # what `test` has to find, as long as the nearest is the same
+__keyagent_manifest=      # the nearest manifest
 __keyagent_stamp=         # the file that the agent bumps
 __keyagent_number=        # what was in it when the keys were read
-__keyagent_seen=          # all that was looked at when keyagent was asked last
+__keyagent_now=           # all that is looked at
 __keyagent_record=        # KEYAGENT_LOADED, as it was written here
 __keyagent_entered=       # the manifest whose overrides were named
 __keyagent_vars=()        # the variables that a record names
 
-# Before each prompt.
+# Before each prompt. bash copies a function whenever it calls it, so this one is short: what
+# is seldom needed is elsewhere, and what it reads comes by a descriptor that nobody has,
+# which spares putting stdin aside and back.
 __keyagent_prompt() {
-  local __keyagent_status=$? __keyagent_place='' __keyagent_manifest='' __keyagent_text='' __keyagent_now
+  __keyagent_status=$? __keyagent_text='' __keyagent_number=''
   # Not `[[`: it would take no notice of case where the user has set nocasematch.
+  test "$PWD" = "$__keyagent_pwd" "${__keyagent_still[@]}" || __keyagent_find
+  [[ ! -f $__keyagent_manifest || ! -r $__keyagent_manifest ]] ||
+    IFS= read -r -u 9 -d '' -n "$__keyagent_text_max" __keyagent_text 9<"$__keyagent_manifest" || :
+  [[ ! -f $__keyagent_stamp || ! -r $__keyagent_stamp ]] ||
+    IFS= read -r -u 9 __keyagent_number 9<"$__keyagent_stamp" || :
+  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+  [[ ${__keyagent_seen[$__keyagent_now]-} ]] || __keyagent_reload || :
+  # Under `set -e` a prompt that returns what the last command did would end the shell.
+  [[ $- == *e* ]] || return "$__keyagent_status"
+}
+
+# The nearest manifest, and the test that says that it still is.
+__keyagent_find() {
+  local __keyagent_place
   [ "$PWD" = "$__keyagent_pwd" ] || __keyagent_list_places
+  __keyagent_manifest=
+  __keyagent_still=()
   for __keyagent_place in "${__keyagent_places[@]}"; do
     if [[ -e $__keyagent_place ]]; then
       __keyagent_manifest=$__keyagent_place
+      __keyagent_still+=(-a -e "$__keyagent_place")
       break
     fi
+    __keyagent_still+=(-a ! -e "$__keyagent_place")
   done
-  if [[ -f $__keyagent_manifest && -r $__keyagent_manifest ]]; then
-    IFS= read -r -d '' -n "$__keyagent_text_max" __keyagent_text <"$__keyagent_manifest" || :
-  fi
-  __keyagent_number=
-  if [[ -f $__keyagent_stamp && -r $__keyagent_stamp ]]; then
-    IFS= read -r __keyagent_number <"$__keyagent_stamp" || :
-  fi
-  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text
-  if [ "$__keyagent_seen" != "$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]; then
-    __keyagent_reload || :
-  fi
-  # Under `set -e` a prompt that returns what the last command did would end the shell.
-  [[ $- == *e* ]] || return "$__keyagent_status"
 }
 
 # Upward from where we stand, never above a directory of another owner; then the user's own.
@@ -91,7 +100,9 @@ __keyagent_reload() {
     eval "${__keyagent_answer:-__keyagent_begin '' ''}"
     __keyagent_entered=$__keyagent_manifest
   fi
-  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+  __keyagent_seen=()
+  __keyagent_seen[$__keyagent_now]=1
 }
 
 # What keyagent prints: first this, whatever comes of the keys.
@@ -206,7 +217,8 @@ __keyagent_install() {
 
 # The first keys are there before the first prompt.
 if ((BASH_VERSINFO[0] * 100 + BASH_VERSINFO[1] > 403)); then
-  declare -gA __keyagent_before # how each variable was that is ours now; empty if unset
+  declare -gA __keyagent_seen=() # the key is all that was looked at when keyagent was asked last
+  declare -gA __keyagent_before  # how each variable was that is ours now; empty if unset
   __keyagent_install
   __keyagent_prompt
 else
