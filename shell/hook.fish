@@ -15,6 +15,8 @@ set -g __keyagent_text_max 65537
 
 set -g __keyagent_pwd # where we stood when the places were listed
 set -g __keyagent_places # where a manifest may be, the nearest first
+set -g __keyagent_still # what `test` has to find, as long as the nearest is the same
+set -g __keyagent_manifest # the nearest manifest
 set -g __keyagent_stamp # the file that the agent bumps
 set -g __keyagent_number # what was in it when the keys were read
 set -g __keyagent_seen # all that was looked at when keyagent was asked last
@@ -25,30 +27,35 @@ set -q __keyagent_ours; or set -g __keyagent_ours
 set -q __keyagent_record; or set -g __keyagent_record
 
 function __keyagent_prompt --on-event fish_prompt --on-variable PWD --description 'keyagent: before each prompt, and after each cd'
-    test "$PWD" = "$__keyagent_pwd"; or __keyagent_list_places
-    set -l manifest
-    for place in $__keyagent_places
-        if test -e $place
-            set manifest $place
-            break
-        end
-    end
+    test "$PWD" = "$__keyagent_pwd" $__keyagent_still; or __keyagent_find
     set -l text
-    if test -f "$manifest" -a -r "$manifest"
-        set -l limit $fish_read_limit
-        set -g fish_read_limit $__keyagent_text_max
-        read -z text <$manifest
-        set -g fish_read_limit $limit
-        set -q limit[1]; or set -e fish_read_limit
+    if test -f "$__keyagent_manifest" -a -r "$__keyagent_manifest"
+        # Local, so that the user's own limit is back when this block ends.
+        set -l fish_read_limit $__keyagent_text_max
+        read -z text <$__keyagent_manifest
     end
     set -g __keyagent_number
     if test -f "$__keyagent_stamp" -a -r "$__keyagent_stamp"
         read -g __keyagent_number <$__keyagent_stamp
     end
-    set -l now "$manifest:$KEYAGENT_PROFILE:$text"
-    if test "$__keyagent_seen" != "$now:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
-        __keyagent_reload $manifest
-        set -g __keyagent_seen "$now:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
+    if test "$__keyagent_seen" != "$__keyagent_manifest:$KEYAGENT_PROFILE:$text:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
+        __keyagent_reload $__keyagent_manifest
+        set -g __keyagent_seen "$__keyagent_manifest:$KEYAGENT_PROFILE:$text:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
+    end
+end
+
+# The nearest manifest, and the test that says that it still is.
+function __keyagent_find
+    test "$PWD" = "$__keyagent_pwd"; or __keyagent_list_places
+    set -g __keyagent_manifest
+    set -g __keyagent_still
+    for place in $__keyagent_places
+        if test -e $place
+            set -g __keyagent_manifest $place
+            set -a __keyagent_still -a -e $place
+            break
+        end
+        set -a __keyagent_still -a ! -e $place
     end
 end
 
