@@ -3,8 +3,8 @@
 # In ~/.bashrc, at the end:  eval "$(keyagent hook bash)"        (bash 4.4 or newer)
 #
 # At a prompt where nothing changed it forks nothing and starts nothing: it looks at the
-# manifest and at the project's stamp, which the agent bumps. It prints nothing on stdout,
-# never asks, and evaluates only what keyagent prints. KEYAGENT_PROFILE, if you set it,
+# manifest, and for a mark that is there until the agent takes it away. It prints nothing on
+# stdout, never asks, and evaluates only what keyagent prints. KEYAGENT_PROFILE, if you set it,
 # names the profile.
 
 # Our own program, wherever PATH leads by now.
@@ -16,37 +16,47 @@ __keyagent_text_max=65537
 
 __keyagent_pwd=           # where we stood when the places were listed
 __keyagent_places=()      # where a manifest may be, the nearest first
-__keyagent_stamp=         # the file that the agent bumps
-__keyagent_number=        # what was in it when the keys were read
-__keyagent_seen=          # all that was looked at when keyagent was asked last
+__keyagent_still=()       # what `test` has to find, as long as the nearest is the same
+__keyagent_manifest=      # the nearest manifest
+__keyagent_mark=          # a file that is there as long as the agent knows nothing newer
+__keyagent_now=           # all that is looked at
+__keyagent_seen=          # what that was when keyagent was asked last; empty if the mark went
+__keyagent_noted=         # the same, though the mark went
 __keyagent_record=        # KEYAGENT_LOADED, as it was written here
 __keyagent_entered=       # the manifest whose overrides were named
 __keyagent_vars=()        # the variables that a record names
 
-# Before each prompt.
+# Before each prompt. bash copies a function whenever it calls it, so this one is short: what
+# is seldom needed is elsewhere, and what it reads comes by a descriptor that nobody has,
+# which spares putting stdin aside and back.
 __keyagent_prompt() {
-  local __keyagent_status=$? __keyagent_place='' __keyagent_manifest='' __keyagent_text='' __keyagent_now
+  __keyagent_status=$? __keyagent_text=''
   # Not `[[`: it would take no notice of case where the user has set nocasematch.
+  test "$PWD" = "$__keyagent_pwd" "${__keyagent_still[@]}" || __keyagent_find
+  [[ ! -f $__keyagent_manifest || ! -r $__keyagent_manifest ]] ||
+    IFS= read -r -u 9 -d '' -n "$__keyagent_text_max" __keyagent_text 9<"$__keyagent_manifest" || :
+  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}:$__keyagent_text
+  test "$__keyagent_now" = "$__keyagent_seen" || __keyagent_reload || :
+  # Under `set -e` a prompt that returns what the last command did would end the shell.
+  [[ $- == *e* ]] || return "$__keyagent_status"
+}
+
+# The nearest manifest, and the test that says that it still is, and that the mark is there.
+__keyagent_find() {
+  local __keyagent_place
+  [[ ! $__keyagent_mark || -e $__keyagent_mark ]] || __keyagent_seen=
   [ "$PWD" = "$__keyagent_pwd" ] || __keyagent_list_places
+  __keyagent_manifest=
+  __keyagent_still=()
   for __keyagent_place in "${__keyagent_places[@]}"; do
     if [[ -e $__keyagent_place ]]; then
       __keyagent_manifest=$__keyagent_place
+      __keyagent_still+=(-a -e "$__keyagent_place")
       break
     fi
+    __keyagent_still+=(-a ! -e "$__keyagent_place")
   done
-  if [[ -f $__keyagent_manifest && -r $__keyagent_manifest ]]; then
-    IFS= read -r -d '' -n "$__keyagent_text_max" __keyagent_text <"$__keyagent_manifest" || :
-  fi
-  __keyagent_number=
-  if [[ -f $__keyagent_stamp && -r $__keyagent_stamp ]]; then
-    IFS= read -r __keyagent_number <"$__keyagent_stamp" || :
-  fi
-  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text
-  if [ "$__keyagent_seen" != "$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]; then
-    __keyagent_reload || :
-  fi
-  # Under `set -e` a prompt that returns what the last command did would end the shell.
-  [[ $- == *e* ]] || return "$__keyagent_status"
+  [[ ! $__keyagent_mark ]] || __keyagent_still+=(-a -e "$__keyagent_mark")
 }
 
 # Upward from where we stand, never above a directory of another owner; then the user's own.
@@ -86,7 +96,10 @@ __keyagent_reload() {
 
 # Asks, and has the variables be what the answer says.
 __keyagent_load() {
-  local __keyagent_answer=''
+  local __keyagent_answer='' __keyagent_again=''
+  # Whoever has stopped the agent did not mean the next prompt to start it.
+  [ "$__keyagent_now" != "$__keyagent_noted" ] || __keyagent_again=--if-running
+  __keyagent_mark=
   __keyagent_adopt
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
     __keyagent_give_way
@@ -95,33 +108,34 @@ __keyagent_load() {
   # The keys of another project go, though the answer may never come; and whoever breaks off
   # the wait for it is not made to wait at the next prompt again.
   if [ "$__keyagent_entered" != "$__keyagent_manifest" ]; then
-    __keyagent_begin '' ''
+    __keyagent_begin ''
     __keyagent_entered=
   fi
   __keyagent_note
   if [[ $__keyagent_manifest ]]; then
-    __keyagent_answer=$("$__keyagent_client" export --format bash --hook \
+    __keyagent_answer=$("$__keyagent_client" export --format bash --hook $__keyagent_again \
       ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
   fi
-  eval "${__keyagent_answer:-__keyagent_begin '' ''}"
+  eval "${__keyagent_answer:-__keyagent_begin ''}"
   __keyagent_entered=$__keyagent_manifest
 }
 
 # Remembers all that was looked at.
 __keyagent_note() {
-  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+  __keyagent_seen=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}:$__keyagent_text
+  __keyagent_noted=$__keyagent_seen
+  __keyagent_find
 }
 
 # What keyagent prints: first this, whatever comes of the keys.
-__keyagent_begin() { # STAMP NUMBER
+__keyagent_begin() { # MARK
   local __keyagent_var
   for __keyagent_var in "${!__keyagent_before[@]}"; do
     __keyagent_restore "$__keyagent_var"
   done
   unset -v KEYAGENT_LOADED
   __keyagent_record=
-  __keyagent_stamp=$1
-  __keyagent_number=$2
+  __keyagent_mark=$1
 }
 
 # Then this for each key.

@@ -2,8 +2,8 @@
 # In ~/.config/fish/config.fish:  keyagent hook fish | source    (fish 3.4 or newer)
 #
 # At a prompt where nothing changed it forks nothing and starts nothing: it looks at the
-# manifest and at the project's stamp, which the agent bumps. It prints nothing on stdout,
-# never asks, and evaluates only what keyagent prints. KEYAGENT_PROFILE, if you set it,
+# manifest, and for a mark that is there until the agent takes it away. It prints nothing on
+# stdout, never asks, and evaluates only what keyagent prints. KEYAGENT_PROFILE, if you set it,
 # names the profile.
 
 # Our own program, wherever PATH leads by now.
@@ -15,9 +15,11 @@ set -g __keyagent_text_max 65537
 
 set -g __keyagent_pwd # where we stood when the places were listed
 set -g __keyagent_places # where a manifest may be, the nearest first
-set -g __keyagent_stamp # the file that the agent bumps
-set -g __keyagent_number # what was in it when the keys were read
-set -g __keyagent_seen # all that was looked at when keyagent was asked last
+set -g __keyagent_still # what `test` has to find, as long as the nearest is the same
+set -g __keyagent_manifest # the nearest manifest
+set -g __keyagent_mark # a file that is there as long as the agent knows nothing newer
+set -g __keyagent_seen # all that was looked at when keyagent was asked last; empty if the mark went
+set -g __keyagent_noted # the same, though the mark went
 set -g __keyagent_entered # the manifest whose overrides were named
 # Kept if this is sourced again: the variables that are ours now (and how each was before,
 # in __keyagent_before_VAR), and KEYAGENT_LOADED as it was written here.
@@ -25,30 +27,37 @@ set -q __keyagent_ours; or set -g __keyagent_ours
 set -q __keyagent_record; or set -g __keyagent_record
 
 function __keyagent_prompt --on-variable PWD --description 'keyagent: before each prompt, and after each cd'
+    test "$PWD" = "$__keyagent_pwd" $__keyagent_still; or __keyagent_find
+    set -l text
+    if test -f "$__keyagent_manifest" -a -r "$__keyagent_manifest"
+        # Local, so that the user's own limit is back when this block ends.
+        set -l fish_read_limit $__keyagent_text_max
+        read -z text <$__keyagent_manifest
+    end
+    set -l now "$__keyagent_manifest:$KEYAGENT_PROFILE:$KEYAGENT_LOADED:$DIRENV_KEYAGENT:$text"
+    if test "$__keyagent_seen" != "$now"
+        # Whoever has stopped the agent did not mean the next prompt to start it.
+        set -l again
+        test "$__keyagent_noted" = "$now"; and set again --if-running
+        __keyagent_reload "$text" $again
+    end
+end
+
+# The nearest manifest, and the test that says that it still is, and that the mark is there.
+function __keyagent_find
+    test -z "$__keyagent_mark"; or test -e "$__keyagent_mark"; or set -g __keyagent_seen
     test "$PWD" = "$__keyagent_pwd"; or __keyagent_list_places
-    set -l manifest
+    set -g __keyagent_manifest
+    set -g __keyagent_still
     for place in $__keyagent_places
         if test -e $place
-            set manifest $place
+            set -g __keyagent_manifest $place
+            set -a __keyagent_still -a -e $place
             break
         end
+        set -a __keyagent_still -a ! -e $place
     end
-    set -l text
-    if test -f "$manifest" -a -r "$manifest"
-        set -l limit $fish_read_limit
-        set -g fish_read_limit $__keyagent_text_max
-        read -z text <$manifest
-        set -g fish_read_limit $limit
-        set -q limit[1]; or set -e fish_read_limit
-    end
-    set -g __keyagent_number
-    if test -f "$__keyagent_stamp" -a -r "$__keyagent_stamp"
-        read -g __keyagent_number <$__keyagent_stamp
-    end
-    set -l now "$manifest:$KEYAGENT_PROFILE:$text"
-    if test "$__keyagent_seen" != "$now:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
-        __keyagent_reload "$now" $manifest
-    end
+    test -z "$__keyagent_mark"; or set -a __keyagent_still -a -e $__keyagent_mark
 end
 
 # Upward from where we stand, never above a directory of another owner; then the user's own.
@@ -75,7 +84,7 @@ function __keyagent_list_places
 end
 
 # Nothing of what follows is traced.
-function __keyagent_reload # NOW [MANIFEST]
+function __keyagent_reload # TEXT [--if-running]
     set -l trace $fish_trace
     set -g fish_trace
     __keyagent_load $argv
@@ -85,7 +94,8 @@ function __keyagent_reload # NOW [MANIFEST]
 end
 
 # Asks, and has the variables be what the answer says.
-function __keyagent_load # NOW [MANIFEST]
+function __keyagent_load # TEXT [--if-running]
+    set -g __keyagent_mark
     __keyagent_adopt
     if test -n "$DIRENV_KEYAGENT"
         __keyagent_give_way
@@ -93,38 +103,39 @@ function __keyagent_load # NOW [MANIFEST]
     end
     # The keys of another project go, though the answer may never come; and whoever breaks
     # off the wait for it is not made to wait at the next prompt again.
-    if test "$__keyagent_entered" != "$argv[2]"
-        __keyagent_begin '' ''
+    if test "$__keyagent_entered" != "$__keyagent_manifest"
+        __keyagent_begin ''
         set -g __keyagent_entered
     end
     __keyagent_note $argv[1]
     set -g __keyagent_begun
-    if set -q argv[2]; and command -q $__keyagent_client
+    if test -n "$__keyagent_manifest"; and command -q $__keyagent_client
         set -l profile
         test -n "$KEYAGENT_PROFILE"; and set profile "--profile=$KEYAGENT_PROFILE"
-        $__keyagent_client export --format fish --hook $profile </dev/null | source
-    else if set -q argv[2]
+        $__keyagent_client export --format fish --hook $argv[2..] $profile </dev/null | source
+    else if test -n "$__keyagent_manifest"
         # fish itself would say it in ten lines.
         echo "keyagent: cannot run `$__keyagent_client`" >&2
     end
-    test -n "$__keyagent_begun"; or __keyagent_begin '' ''
-    set -g __keyagent_entered $argv[2]
+    test -n "$__keyagent_begun"; or __keyagent_begin ''
+    set -g __keyagent_entered $__keyagent_manifest
 end
 
 # Remembers all that was looked at.
-function __keyagent_note # NOW
-    set -g __keyagent_seen "$argv[1]:$__keyagent_number:$KEYAGENT_LOADED:$DIRENV_KEYAGENT"
+function __keyagent_note # TEXT
+    set -g __keyagent_seen "$__keyagent_manifest:$KEYAGENT_PROFILE:$KEYAGENT_LOADED:$DIRENV_KEYAGENT:$argv[1]"
+    set -g __keyagent_noted $__keyagent_seen
+    __keyagent_find
 end
 
 # What keyagent prints: first this, whatever comes of the keys.
-function __keyagent_begin # STAMP NUMBER
+function __keyagent_begin # MARK
     for var in $__keyagent_ours
         __keyagent_restore $var
     end
     set -eg KEYAGENT_LOADED
     set -g __keyagent_record
-    set -g __keyagent_stamp $argv[1]
-    set -g __keyagent_number $argv[2]
+    set -g __keyagent_mark $argv[1]
     set -g __keyagent_begun yes
 end
 

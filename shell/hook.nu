@@ -5,9 +5,9 @@
 # A Nushell that has no such directory yet sources it in config.nu, from wherever it is.
 #
 # At a prompt where nothing changed it forks nothing and starts nothing: it looks at the
-# manifest and at the project's stamp, which the agent bumps. It prints nothing on stdout,
-# never asks, and evaluates nothing: what keyagent prints for it is data. KEYAGENT_PROFILE, if
-# you set it, names the profile.
+# manifest, and for a mark that is there until the agent takes it away. It prints nothing on
+# stdout, never asks, and evaluates nothing: what keyagent prints for it is data.
+# KEYAGENT_PROFILE, if you set it, names the profile.
 
 module __keyagent {
   # Our own program, wherever PATH leads by now.
@@ -16,8 +16,6 @@ module __keyagent {
   const places_max = 128
   # The largest manifest, and a byte.
   const text_max = 65537
-  # More than there is in any stamp.
-  const number_max = 32
   # A hook as text is looked up when it runs: the newest definition counts.
   const code = "__keyagent prompt"
   # What Nushell itself acts on.
@@ -26,7 +24,7 @@ module __keyagent {
   const nothing_yet = {
     pwd: null # where we stood when the places were listed
     places: [] # where a manifest may be, the nearest first
-    stamp: "" # the file that the agent bumps
+    mark: "" # a file that is there as long as the agent knows nothing newer
     seen: null # all that was looked at when keyagent was asked last
     record: "" # KEYAGENT_LOADED, as it was written here
     entered: null # the manifest whose overrides were named
@@ -61,15 +59,16 @@ module __keyagent {
     let places = if $moved { list-places } else { $is.places }
     let manifest = find-nearest $places
     let now = {manifest: $manifest, profile: $env.KEYAGENT_PROFILE?, text: (read $manifest $text_max)}
-    let seen = $now | merge (see (read-number $is.stamp))
-    if $is.seen != $seen {
-      let next = reload $is $manifest
+    let is_old = $is.mark != "" and (tell-kind $is.mark) == null
+    let is_same = $is.seen == ($now | merge (see))
+    if $is_old or not $is_same {
+      # Whoever has stopped the agent did not mean the next prompt to start it.
+      let next = reload $is $manifest (if $is_same { ["--if-running"] } else { [] })
       for var in $next.unset {
         while $var in $env { hide-env $var }
       }
       load-env $next.set
-      let seen = $now | merge (see ($next.number? | default $seen.number))
-      $env.__keyagent = ($is | merge $next.is | merge {seen: $seen})
+      $env.__keyagent = ($is | merge $next.is | merge {seen: ($now | merge (see))})
     }
     if $moved {
       $env.__keyagent.places = $places
@@ -77,8 +76,8 @@ module __keyagent {
     }
   }
 
-  def see [number: string]: nothing -> record {
-    {number: $number, loaded: $env.KEYAGENT_LOADED?, direnv: $env.DIRENV_KEYAGENT?}
+  def see []: nothing -> record {
+    {loaded: $env.KEYAGENT_LOADED?, direnv: $env.DIRENV_KEYAGENT?}
   }
 
   # Upward from where we stand, never above a directory of another owner; then the user's own.
@@ -128,18 +127,13 @@ module __keyagent {
     } catch { 0x[] }
   }
 
-  def read-number [stamp: string]: nothing -> string {
-    read $stamp $number_max | decode utf-8 | str trim
-  }
-
-  # Asks. What is to be unset, what is then to be set, and what is known afterwards; and the
-  # number that the stamp had before the keys were read.
-  def reload [is: record, manifest: any]: nothing -> record {
+  # Asks. What is to be unset, what is then to be set, and what is known afterwards.
+  def reload [is: record, manifest: any, again: list<string>]: nothing -> record {
     let ours = adopt $is
     if ($env.DIRENV_KEYAGENT? | is-not-empty) {
       return (give-way $ours)
     }
-    let answer = if $manifest == null { {} } else { ask }
+    let answer = if $manifest == null { {} } else { ask $again }
     let entered = $manifest != null and $is.entered == $manifest
     # What was loaded is taken back, whatever comes of the keys.
     let back = take-back $ours ($ours | columns)
@@ -162,16 +156,16 @@ module __keyagent {
     if $record != "" {
       $set = ($set | upsert KEYAGENT_LOADED $record)
     }
-    let is = {stamp: ($answer.stamp? | default ""), record: $record, entered: $manifest, before: $before}
-    {unset: $back.unset, set: $set, is: $is, number: ($answer.number? | default "")}
+    let is = {mark: ($answer.mark? | default ""), record: $record, entered: $manifest, before: $before}
+    {unset: $back.unset, set: $set, is: $is}
   }
 
   # An error of Nushell's own would show what it was reading.
-  def ask []: nothing -> record {
+  def ask [again: list<string>]: nothing -> record {
     let profiles = [($env.KEYAGENT_PROFILE? | default "")] | where {|name| $name != "" }
     let options = $profiles | each {|name| $"--profile=($name)" }
     let said = try {
-      null | ^$client export --format nu --hook ...$options | complete
+      null | ^$client export --format nu --hook ...$again ...$options | complete
     } catch {
       print --stderr $"keyagent: cannot run `($client)`"
       return {}
@@ -216,7 +210,7 @@ module __keyagent {
   def give-way [ours: record]: nothing -> record {
     let theirs = list-vars $env.DIRENV_KEYAGENT
     let gone = $ours | columns | where {|var| $var not-in $theirs }
-    take-back $ours $gone | merge {is: {record: "", before: ($ours | reject ...$gone)}}
+    take-back $ours $gone | merge {is: {mark: "", record: "", before: ($ours | reject ...$gone)}}
   }
 
   # The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.

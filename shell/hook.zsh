@@ -2,8 +2,8 @@
 # In ~/.zshrc, at the end:  eval "$(keyagent hook zsh)"          (zsh 5.8 or newer)
 #
 # At a prompt where nothing changed it forks nothing and starts nothing: it looks at the
-# manifest and at the project's stamp, which the agent bumps. It prints nothing on stdout,
-# never asks, and evaluates only what keyagent prints. KEYAGENT_PROFILE, if you set it,
+# manifest, and for a mark that is there until the agent takes it away. It prints nothing on
+# stdout, never asks, and evaluates only what keyagent prints. KEYAGENT_PROFILE, if you set it,
 # names the profile.
 
 # Our own program, wherever PATH leads by now.
@@ -14,9 +14,8 @@ __keyagent_places_max=128
 __keyagent_text_max=65537
 
 __keyagent_pwd=           # where we stood when the places were listed
-__keyagent_stamp=         # the file that the agent bumps
-__keyagent_number=        # what was in it when the keys were read
-__keyagent_seen=          # all that was looked at when keyagent was asked last
+__keyagent_mark=          # a file that is there as long as the agent knows nothing newer
+__keyagent_seen=          # all else that was looked at when keyagent was asked last
 __keyagent_record=        # KEYAGENT_LOADED, as it was written here
 __keyagent_entered=       # the manifest whose overrides were named
 typeset -ga __keyagent_places  # where a manifest may be, the nearest first
@@ -39,13 +38,12 @@ __keyagent_prompt() {
   if [[ -f $__keyagent_manifest && -r $__keyagent_manifest ]]; then
     IFS= read -r -k $__keyagent_text_max -u 0 __keyagent_text <"$__keyagent_manifest" || :
   fi
-  __keyagent_number=
-  if [[ -f $__keyagent_stamp && -r $__keyagent_stamp ]]; then
-    IFS= read -r __keyagent_number <"$__keyagent_stamp" || :
-  fi
   __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text
-  if [[ $__keyagent_seen != "$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]]; then
+  if [[ $__keyagent_seen != "$__keyagent_now:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]]; then
     __keyagent_reload
+  elif [[ -n $__keyagent_mark && ! -e $__keyagent_mark ]]; then
+    # Whoever has stopped the agent did not mean the next prompt to start it.
+    __keyagent_reload --if-running
   fi
 }
 
@@ -68,15 +66,16 @@ __keyagent_list_places() {
 }
 
 # Nothing of what follows is traced, nor heard by a trap.
-__keyagent_reload() {
+__keyagent_reload() { # [--if-running]
   { setopt local_options local_traps no_xtrace no_verbose; trap - DEBUG ZERR } 2>/dev/null
-  __keyagent_load
+  __keyagent_load "$@"
   __keyagent_note
 }
 
 # Asks, and has the variables be what the answer says.
-__keyagent_load() {
+__keyagent_load() { # [--if-running]
   local __keyagent_answer=
+  __keyagent_mark=
   __keyagent_adopt
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
     __keyagent_give_way
@@ -85,33 +84,32 @@ __keyagent_load() {
   # The keys of another project go, though the answer may never come; and whoever breaks off
   # the wait for it is not made to wait at the next prompt again.
   if [[ $__keyagent_entered != "$__keyagent_manifest" ]]; then
-    __keyagent_begin '' ''
+    __keyagent_begin ''
     __keyagent_entered=
   fi
   __keyagent_note
   if [[ -n $__keyagent_manifest ]]; then
-    __keyagent_answer=$("$__keyagent_client" export --format zsh --hook \
+    __keyagent_answer=$("$__keyagent_client" export --format zsh --hook "$@" \
       ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
   fi
-  eval "${__keyagent_answer:-__keyagent_begin '' ''}"
+  eval "${__keyagent_answer:-__keyagent_begin ''}"
   __keyagent_entered=$__keyagent_manifest
 }
 
 # Remembers all that was looked at.
 __keyagent_note() {
-  __keyagent_seen=$__keyagent_now:$__keyagent_number:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+  __keyagent_seen=$__keyagent_now:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
 }
 
 # What keyagent prints: first this, whatever comes of the keys.
-__keyagent_begin() { # STAMP NUMBER
+__keyagent_begin() { # MARK
   local __keyagent_var=
   for __keyagent_var in "${(@k)__keyagent_before}"; do
     __keyagent_restore "$__keyagent_var"
   done
   unset KEYAGENT_LOADED
   __keyagent_record=
-  __keyagent_stamp=$1
-  __keyagent_number=$2
+  __keyagent_mark=$1
 }
 
 # Then this for each key.

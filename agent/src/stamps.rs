@@ -2,11 +2,13 @@
 //!
 //! A stamp is written in place and never renamed: direnv and shells look at it by its path,
 //! and ten digits over ten digits need no room on a full disk. Its time of change is its
-//! number, because direnv sees whole seconds only. Where it cannot be written it is taken
-//! away, which is a change, too. Losing one costs a reload, so nothing here is synced.
+//! number, because direnv sees whole seconds only. Beside it lies the mark of that number,
+//! made by the client that looked at it, and taken away here once the number is another:
+//! that is what the hooks of shells look for. What cannot be written is taken away, which is
+//! a change, too. Losing a stamp costs a reload, so nothing here is synced.
 
 use keyagent_wire::socket::Place;
-use keyagent_wire::stamp::{STAMP_BYTES_MAX, directory, name, number};
+use keyagent_wire::stamp::{STAMP_BYTES_MAX, directory, mark, name, number};
 use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -45,12 +47,14 @@ impl Stamps {
         self.each(projects.into_iter().map(|path| self.directory.join(name(path))));
     }
 
-    /// Bumps every stamp that some shell has asked for. What is over the limit is taken away.
+    /// Bumps every stamp that some shell has asked for. What is over the limit is taken away,
+    /// and so are all marks, of whatever number.
     pub fn bump_all(&self) {
-        let mut all = self.all();
-        let over = all.split_off(all.len().min(STAMPS_MAX));
-        self.each(all);
-        for path in over {
+        let (mut stamps, marks): (Vec<_>, Vec<_>) =
+            self.all().into_iter().partition(|path| path.extension().is_none());
+        let over = stamps.split_off(stamps.len().min(STAMPS_MAX));
+        self.each(stamps);
+        for path in over.into_iter().chain(marks) {
             let _ = fs::remove_file(path);
         }
     }
@@ -58,10 +62,25 @@ impl Stamps {
     fn each(&self, paths: impl IntoIterator<Item = PathBuf>) {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         for path in paths {
-            if let Err(error) = bump(&path) {
-                tracing::warn!(%error, "cannot write a stamp");
-                let _ = fs::remove_file(path);
+            match bump(&path) {
+                // Only now: who sees the old number must find a mark that will go.
+                Ok(Some(old)) => drop(fs::remove_file(marked(&path, old))),
+                Ok(None) => self.forget_marks(&path),
+                Err(error) => {
+                    tracing::warn!(%error, "cannot write a stamp");
+                    let _ = fs::remove_file(&path);
+                    self.forget_marks(&path);
+                }
             }
+        }
+    }
+
+    /// Takes away the marks of a stamp whose number nobody knows any more.
+    fn forget_marks(&self, stamp: &Path) {
+        let of_it =
+            |path: &PathBuf| path.extension().is_some() && path.file_stem() == stamp.file_name();
+        for path in self.all().into_iter().filter(of_it) {
+            let _ = fs::remove_file(path);
         }
     }
 
@@ -71,8 +90,13 @@ impl Stamps {
     }
 }
 
-/// Writes a number that this stamp never had.
-fn bump(path: &Path) -> io::Result<()> {
+fn marked(stamp: &Path, number: u64) -> PathBuf {
+    let name = stamp.file_name().unwrap_or_default().to_string_lossy();
+    stamp.with_file_name(mark(&name, number))
+}
+
+/// Writes a number that this stamp never had. The one that it had, if what was in it is one.
+fn bump(path: &Path) -> io::Result<Option<u64>> {
     let mut file = open(path)?;
     let mut old = Vec::new();
     file.by_ref().take(STAMP_BYTES_MAX as u64).read_to_end(&mut old)?;
@@ -88,7 +112,9 @@ fn bump(path: &Path) -> io::Result<()> {
     }
     let then = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(next));
     let then = then.ok_or(ErrorKind::InvalidData)?;
-    file.set_times(FileTimes::new().set_modified(then))
+    file.set_times(FileTimes::new().set_modified(then))?;
+    let known = old.is_empty() || number(&old) > 0;
+    Ok(known.then(|| number(&old)))
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -137,6 +163,37 @@ mod tests {
         stamps.bump_all();
         let (number, seconds) = look(&stamps, &project).expect("it is there");
         assert_eq!(number, seconds as u64);
+        fs::remove_dir_all(stamps.directory.parent().expect("ours")).expect("ours");
+    }
+
+    #[test]
+    fn a_mark_goes_with_its_number_and_no_other_does() {
+        let stamps = stamps("marks");
+        let (one, two) = (b"/one".to_vec(), b"/two".to_vec());
+        let path = |project: &[u8]| stamps.directory.join(name(project));
+        let make = |project: &[u8]| {
+            let number = number(&fs::read(path(project)).unwrap_or_default());
+            let mark = marked(&path(project), number);
+            fs::write(&mark, "").expect("ours");
+            mark
+        };
+        // One that was never bumped, and one that was.
+        fs::write(path(&one), "").expect("ours");
+        stamps.bump([&two]);
+        let (of_one, of_two) = (make(&one), make(&two));
+        stamps.bump([&one]);
+        assert!(!of_one.exists() && of_two.exists());
+        let of_one = make(&one);
+        stamps.bump([&one, &two]);
+        assert!(!of_one.exists() && !of_two.exists());
+        let (of_one, of_two) = (make(&one), make(&two));
+        // Whatever somebody has written there, no mark outlives a bump.
+        fs::write(path(&one), "no number\n").expect("ours");
+        stamps.bump([&one]);
+        assert!(!of_one.exists() && of_two.exists());
+        let of_one = make(&one);
+        stamps.bump_all();
+        assert!(!of_one.exists() && !of_two.exists());
         fs::remove_dir_all(stamps.directory.parent().expect("ours")).expect("ours");
     }
 

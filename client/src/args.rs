@@ -212,6 +212,9 @@ pub(crate) struct ExportArgs {
     /// that whatever comes of the keys
     #[arg(long, hide = true)]
     pub(crate) hook: bool,
+    /// Ask an agent that runs, and start none: whoever stopped it did not mean the next prompt
+    #[arg(long, hide = true)]
+    pub(crate) if_running: bool,
 }
 
 /// Who reads what `export` prints.

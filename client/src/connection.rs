@@ -253,6 +253,11 @@ fn unanswered(error: &io::Error) -> String {
     }
 }
 
+/// The failure where an agent must be there already.
+pub(crate) fn none_running() -> Failure {
+    Failure::new(Kind::NoAgent, "no agent is running").hint("`keyagent start` starts it")
+}
+
 fn cannot_connect(place: &Place, why: &str) -> String {
     use std::os::unix::ffi::OsStrExt;
     let path = keyagent_wire::escape(place.path().as_os_str().as_bytes());

@@ -60,6 +60,7 @@ fn export(mut parser: Parser) -> Option<ExportArgs> {
             }
             Arg::Long("reveal") if !args.reveal => args.reveal = true,
             Arg::Long("hook") if !args.hook => args.hook = true,
+            Arg::Long("if-running") if !args.if_running => args.if_running = true,
             _ => return None,
         }
     }
@@ -99,7 +100,7 @@ mod tests {
         "export --format fish",
         "export --format=json --reveal -P prod",
         "export -Pprod",
-        "export --format bash --hook -P prod",
+        "export --format bash --hook --if-running -P prod",
         "export --format nu --hook",
         // Clap's to judge.
         "exec",

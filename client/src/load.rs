@@ -19,6 +19,7 @@ use keyagent_wire::request::Binding;
 use keyagent_wire::{ProfileName, Reply, Request};
 use std::env;
 use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 /// The most that a word has beside its bytes: its quotes, and what stands before it.
@@ -40,10 +41,12 @@ enum Reader {
     Nu,
 }
 
-/// The manifest that counts here, and the stamp that goes with it.
+/// The manifest that counts here, and what tells that it is to be asked about again.
 struct Stand {
     project: Project,
     stamp: Option<Stamp>,
+    /// For the hooks: there as long as the stamp is what it is now.
+    mark: Option<PathBuf>,
 }
 
 /// Prints it. A failure is one line, after what is to be watched.
@@ -56,8 +59,11 @@ fn load(args: &ExportArgs) -> Result<(), Failure> {
     let (stand, env) = match project::nearest_or_own() {
         Ok(Some(project)) => {
             // An agent that starts bumps all stamps: first the agent, then the stamp.
-            let session = Session::begin_unasked();
-            let stand = Stand::of(project);
+            let session = match args.if_running {
+                true => Session::begin_if_running(),
+                false => Session::begin_unasked(),
+            };
+            let stand = Stand::of(project, reader);
             let env = session.and_then(|mut session| ask(&mut session, &stand, profile));
             (Some(stand), env)
         }
@@ -93,8 +99,10 @@ fn reader(format: Format) -> Result<Reader, Failure> {
 }
 
 impl Stand {
-    fn of(project: Project) -> Self {
-        Self { stamp: stamp(&project), project }
+    fn of(project: Project, reader: Reader) -> Self {
+        let stamp = stamp(&project);
+        let mark = stamp.as_ref().filter(|_| reader != Reader::Direnv).and_then(Stamp::mark);
+        Self { project, stamp, mark }
     }
 
     /// The user's own manifest is there wherever no project is, so a profile of a project is
@@ -145,18 +153,20 @@ fn compose(
     profile: Option<&ProfileName>,
     env: Option<&[Loaded]>,
 ) -> Zeroizing<Vec<u8>> {
-    let mut out = Zeroizing::new(Vec::with_capacity(room(stand, env.unwrap_or_default())));
-    let stamp = stand.and_then(|stand| stand.stamp.as_ref());
     let loaded = stand.zip(env).map(|(stand, env)| (env, record(stand, profile, env)));
+    let mut out = Zeroizing::new(Vec::new());
     match reader {
-        Reader::Direnv => watch(&mut out, stand.map(|stand| &stand.project), stamp),
+        Reader::Direnv => {
+            watch(&mut out, stand.map(|s| &s.project), stand.and_then(|s| s.stamp.as_ref()));
+        }
         Reader::Nu => {
-            object(&mut out, stamp, loaded);
+            object(&mut out, mark(stand), loaded);
             return out;
         }
-        _ => begin(&mut out, reader, stamp),
+        _ => command(&mut out, reader, "__keyagent_begin", &[mark(stand)]),
     }
     let Some((env, record)) = loaded else { return out };
+    out.reserve(room(env, &record));
     for loaded in env {
         put(&mut out, reader, loaded);
     }
@@ -167,6 +177,11 @@ fn compose(
     out
 }
 
+/// Without a mark, a shell sees changes of the manifest alone.
+fn mark(stand: Option<&Stand>) -> &[u8] {
+    stand.and_then(|s| s.mark.as_ref()).map_or(b"", |mark| mark.as_os_str().as_bytes())
+}
+
 fn record(stand: &Stand, profile: Option<&ProfileName>, env: &[Loaded]) -> Record {
     Record {
         profile: stand.profile(profile).cloned(),
@@ -175,45 +190,25 @@ fn record(stand: &Stand, profile: Option<&ProfileName>, env: &[Loaded]) -> Recor
     }
 }
 
-/// What the buffer has to hold, so that it never grows and leaves a copy behind.
-fn room(stand: Option<&Stand>, env: &[Loaded]) -> usize {
+/// What a buffer that has no value yet has to have room for, so that it never grows and leaves
+/// a copy behind.
+fn room(env: &[Loaded], record: &Record) -> usize {
     let word = |bytes: usize| WORD_BYTES_MAX + bytes * quote::GROWTH_MAX;
-    let paths = stand.map_or(0, |stand| {
-        let stamp = stand.stamp.as_ref().map_or(0, |stamp| stamp.path.as_os_str().len());
-        2 * word(stand.project.path().as_os_str().len()) + word(stamp)
-    });
-    let one = |l: &Loaded| {
-        2 * word(l.binding.var.as_str().len())
-            + word(l.binding.secret.as_str().len())
-            + word(l.value.byte_count())
-    };
-    let listed = env::var_os(WATCHES).map_or(0, |list| list.len());
-    8 * WORD_BYTES_MAX + paths + 4 * listed + env.iter().map(one).sum::<usize>()
+    let one = |l: &Loaded| word(l.binding.var.as_str().len()) + word(l.value.byte_count());
+    2 * WORD_BYTES_MAX + word(record.text().len()) + env.iter().map(one).sum::<usize>()
 }
 
-/// `__keyagent_begin STAMP NUMBER`: takes back what was loaded, and says what to look at.
-fn begin(out: &mut Vec<u8>, reader: Reader, stamp: Option<&Stamp>) {
-    let (path, text) = stamp.map_or((&b""[..], &b""[..]), |stamp| {
-        (stamp.path.as_os_str().as_bytes(), stamp.text.as_bytes())
-    });
-    command(out, reader, "__keyagent_begin", &[path, text]);
-}
-
-/// All of it as one JSON object: `{"stamp":…,"number":…,"env":{VAR:VALUE…},"record":…}`, the
-/// last two null if nothing is to be loaded.
-fn object(out: &mut Vec<u8>, stamp: Option<&Stamp>, loaded: Option<(&[Loaded], Record)>) {
-    // Without a stamp, a shell sees changes of the manifest alone.
-    let stamp = stamp.and_then(|stamp| Some((stamp.path.to_str()?, &*stamp.text)));
-    let (path, number) = stamp.unwrap_or_default();
-    out.extend_from_slice(b"{\"stamp\":");
-    json::string(out, path);
-    out.extend_from_slice(b",\"number\":");
-    json::string(out, number);
+/// All of it as one JSON object: `{"mark":…,"env":{VAR:VALUE…},"record":…}`, the last two null
+/// if nothing is to be loaded.
+fn object(out: &mut Vec<u8>, mark: &[u8], loaded: Option<(&[Loaded], Record)>) {
+    out.extend_from_slice(b"{\"mark\":");
+    json::string(out, std::str::from_utf8(mark).unwrap_or_default());
     out.extend_from_slice(b",\"env\":");
     let Some((env, record)) = loaded else {
         out.extend_from_slice(b"null,\"record\":null}\n");
         return;
     };
+    out.reserve(room(env, &record));
     let text = |bytes| std::str::from_utf8(bytes).expect("what is not text was refused before");
     for (index, loaded) in env.iter().enumerate() {
         out.push(if index == 0 { b'{' } else { b',' });
@@ -297,7 +292,6 @@ fn name_overridden(env: &[Loaded]) {
 mod tests {
     use super::*;
     use keyagent_wire::{EnvName, SecretName, Value};
-    use std::path::PathBuf;
 
     fn loaded(pairs: &[(&str, &[u8])]) -> Vec<Loaded> {
         let one = |(var, value): &(&str, &[u8])| Loaded {
@@ -311,36 +305,52 @@ mod tests {
         pairs.iter().map(one).collect()
     }
 
-    fn objects(env: Option<&[Loaded]>) -> Zeroizing<Vec<u8>> {
-        let stamp = Stamp { path: "/s\n".into(), text: u64::MAX.to_string(), changed: 0 };
-        let stand = None;
-        let mut out = Zeroizing::new(Vec::with_capacity(room(stand, env.unwrap_or_default())));
-        let room = out.capacity();
-        let bindings = |l: &Loaded| (l.binding.clone(), l.version);
-        let record = |env: &[Loaded]| Record {
+    fn record(env: &[Loaded]) -> Record {
+        Record {
             profile: ProfileName::new("p".repeat(128)).ok(),
-            bindings: env.iter().map(bindings).collect(),
+            bindings: env.iter().map(|l| (l.binding.clone(), l.version)).collect(),
             directory: PathBuf::from("/"),
-        };
-        object(&mut out, Some(&stamp), env.map(|env| (env, record(env))));
-        assert_eq!(out.capacity(), room, "it grew");
-        out
+        }
+    }
+
+    /// What is written once there is a value, and how much room there was for it.
+    fn written(env: &[Loaded], write: impl Fn(&mut Vec<u8>, &Record)) -> (usize, usize) {
+        let record = record(env);
+        let mut out = Vec::new();
+        write(&mut out, &record);
+        (out.len(), room(env, &record))
     }
 
     #[test]
-    fn the_object_is_json_and_its_buffer_never_grows() {
+    fn there_is_room_for_all_that_is_written() {
         let long = "A".repeat(128);
-        for value in [&b"\x01"[..], b"\"", b"", "é".as_bytes()] {
+        for value in [&b"\x01"[..], b"\"", b"'", b"", "é".as_bytes()] {
             let value = value.repeat(5_000);
-            let out = objects(Some(&loaded(&[(&long, &value), ("B", &value), ("C", b"")])));
-            assert!(out.ends_with(b" /\"}\n"));
+            let env = loaded(&[(&long, &value), ("B", &value), ("C", b"")]);
+            for reader in [Reader::Direnv, Reader::Posix, Reader::Fish] {
+                let (bytes, room) = written(&env, |out, record| {
+                    env.iter().for_each(|loaded| put(out, reader, loaded));
+                    end(out, reader, record);
+                });
+                assert!(bytes <= room, "{bytes} of {room}");
+            }
+            let (bytes, room) =
+                written(&env, |out, _| object(out, b"", Some((&env, super::tests::record(&env)))));
+            assert!(bytes <= room, "{bytes} of {room}");
         }
-        let out = objects(Some(&loaded(&[("A", b"it\"s\n"), ("B", b"")])));
-        let text = String::from_utf8_lossy(&out).into_owned();
-        let start = "{\"stamp\":\"/s\\n\",\"number\":\"18446744073709551615\",\"env\":";
-        let rest = text.strip_prefix(start).expect("it begins so");
+    }
+
+    #[test]
+    fn the_object_is_json() {
+        let object = |env: Option<&[Loaded]>| {
+            let mut out = Vec::new();
+            object(&mut out, b"/s\n", env.map(|env| (env, record(env))));
+            String::from_utf8(out).expect("UTF-8")
+        };
+        let text = object(Some(&loaded(&[("A", b"it\"s\n"), ("B", b"")])));
+        let rest = text.strip_prefix("{\"mark\":\"/s\\n\",\"env\":").expect("it begins so");
         assert!(rest.starts_with("{\"A\":\"it\\\"s\\n\",\"B\":\"\"},\"record\":\"ppp"), "{rest}");
-        assert!(objects(Some(&[])).windows(10).any(|w| w == b"\"env\":{},\""));
-        assert!(objects(None).ends_with(b"\"env\":null,\"record\":null}\n"));
+        assert!(object(Some(&[])).contains("\"env\":{},\""));
+        assert!(object(None).ends_with("\"env\":null,\"record\":null}\n"));
     }
 }

@@ -1,7 +1,7 @@
 //! A conversation with the agent: starts it, asks, opens the vault on the way if a human
 //! is there to do so, and turns refusals into failures.
 
-use crate::connection::Connection;
+use crate::connection::{self, Connection};
 use crate::project::Project;
 use crate::report::Failure;
 use crate::tty::Tty;
@@ -27,6 +27,12 @@ impl Session {
     /// The same, but a locked vault is a failure.
     pub(crate) fn begin_unasked() -> Result<Self, Failure> {
         Ok(Self { connection: start::connect()?, may_ask: false })
+    }
+
+    /// The same, and no agent is a failure, too.
+    pub(crate) fn begin_if_running() -> Result<Self, Failure> {
+        let connection = Connection::open()?.ok_or_else(connection::none_running)?;
+        Ok(Self { connection, may_ask: false })
     }
 
     /// Asks. A refusal is a failure.

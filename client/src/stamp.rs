@@ -5,7 +5,7 @@
 //! to bump.
 
 use keyagent_wire::socket::Place;
-use keyagent_wire::stamp::{STAMP_BYTES_MAX, directory, name, number};
+use keyagent_wire::stamp::{STAMP_BYTES_MAX, directory, mark, name, number};
 use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read};
@@ -13,15 +13,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+/// How often a mark is made that is old by the time it is there.
+const MARKS_MAX: u32 = 8;
+
 /// A stamp, and what it showed.
 #[derive(Debug)]
 pub(crate) struct Stamp {
     /// The file.
     pub(crate) path: PathBuf,
-    /// What is in it, as a shell reads it: digits, or nothing.
-    pub(crate) text: String,
     /// When it changed, in seconds since 1970, as direnv has it.
     pub(crate) changed: i64,
+    number: u64,
 }
 
 impl Stamp {
@@ -36,6 +38,28 @@ impl Stamp {
             stamp => stamp,
         }
         .ok()
+    }
+
+    /// The mark that is there until the agent bumps this stamp. The agent takes away the mark
+    /// of the number that it has written over: so the number is looked at again once the mark
+    /// is made, or one could be left that nobody takes away.
+    pub(crate) fn mark(&self) -> Option<PathBuf> {
+        let stamp = self.path.file_name()?.to_str()?;
+        let mut number = self.number;
+        for _ in 0..MARKS_MAX {
+            let path = self.path.with_file_name(mark(stamp, number));
+            let mut options = OpenOptions::new();
+            options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags());
+            options.open(&path).ok()?;
+            match read(&self.path) {
+                Ok(again) if again.number == number => return Some(path),
+                again => {
+                    let _ = fs::remove_file(&path);
+                    number = again.ok()?.number;
+                }
+            }
+        }
+        None
     }
 }
 
@@ -63,14 +87,10 @@ fn look(path: &Path, file: File) -> io::Result<Stamp> {
     let changed = file.metadata()?.mtime();
     let mut bytes = Vec::new();
     file.take(STAMP_BYTES_MAX as u64).read_to_end(&mut bytes)?;
-    let text = match number(&bytes) {
-        0 => String::new(),
-        number => number.to_string(),
-    };
-    if bytes.strip_suffix(b"\n").unwrap_or(&bytes) != text.as_bytes() {
-        return Err(ErrorKind::InvalidData.into());
+    match number(&bytes) {
+        0 if !bytes.is_empty() => Err(ErrorKind::InvalidData.into()),
+        number => Ok(Stamp { path: path.to_owned(), changed, number }),
     }
-    Ok(Stamp { path: path.to_owned(), text, changed })
 }
 
 fn flags() -> i32 {
@@ -86,21 +106,36 @@ mod tests {
     fn a_stamp_is_made_and_whatever_is_none_is_made_anew() {
         let root = std::env::temp_dir().join(format!("stamp-{}", std::process::id()));
         let place = Place { directory: root.clone(), name: "agent.sock".into() };
-        let text = || Stamp::of(&place, Path::new("/p")).map(|stamp| stamp.text);
-        let path = Stamp::of(&place, Path::new("/p")).expect("it is made").path;
-        assert_eq!(text().as_deref(), Some(""));
+        let stamp = || Stamp::of(&place, Path::new("/p"));
+        let number = || stamp().map(|stamp| stamp.number);
+        let path = stamp().expect("it is made").path;
+        assert_eq!(number(), Some(0));
         fs::write(&path, "1764000000\n").expect("ours");
-        assert_eq!(text().as_deref(), Some("1764000000"));
-        for odd in ["x\n", " 7\n", "007\n", "7\n\n", &"1".repeat(40)] {
+        assert_eq!(number(), Some(1_764_000_000));
+        for odd in ["x\n", "7 7\n", "-7\n", "7\n7\n", &"1".repeat(40)] {
             fs::write(&path, odd).expect("ours");
-            assert_eq!(text().as_deref(), Some(""), "{odd}");
+            assert_eq!(number(), Some(0), "{odd}");
         }
         fs::remove_file(&path).expect("ours");
         symlink("/dev/zero", &path).expect("ours");
-        assert_eq!(text().as_deref(), Some(""));
+        assert_eq!(number(), Some(0));
         fs::remove_file(&path).expect("ours");
         fs::create_dir(&path).expect("ours");
-        assert_eq!(text(), None);
+        assert_eq!(number(), None);
+        fs::remove_dir_all(root).expect("ours");
+    }
+
+    #[test]
+    fn a_mark_is_of_the_number_that_is_there_now() {
+        let root = std::env::temp_dir().join(format!("mark-{}", std::process::id()));
+        let place = Place { directory: root.clone(), name: "agent.sock".into() };
+        let stamp = Stamp::of(&place, Path::new("/p")).expect("it is made");
+        let first = stamp.mark().expect("it is made");
+        assert!(first.exists() && stamp.mark().as_ref() == Some(&first));
+        // The agent bumps between our look and the mark.
+        fs::write(&stamp.path, "7\n").expect("ours");
+        let second = stamp.mark().expect("it is made");
+        assert!(second.exists() && !first.exists() && second.to_string_lossy().ends_with(".7"));
         fs::remove_dir_all(root).expect("ours");
     }
 }

@@ -4,16 +4,19 @@
 //! So what it would write is written here: base64 of zlib of a JSON array of
 //! `{"path":…,"modtime":…,"exists":…}` (`gzenv.go` and `file_times.go` in direnv, the same
 //! since 2.13). Whatever is not as expected is left to `watch_file`.
+//!
+//! A list is stored, not compressed: to compress touches more pages than all the rest of a
+//! load, and some hundred bytes of the environment are what it would save. A long one is left
+//! to `watch_file`, too.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE};
-use miniz_oxide::deflate::compress_to_vec_zlib;
 use miniz_oxide::inflate::decompress_to_vec_zlib_with_limit;
 use std::path::Path;
 
 /// The most that a list may be, unpacked.
 const LIST_BYTES_MAX: usize = 1024 * 1024;
-/// Speed over size: the list is read and written again at each load.
-const LEVEL: u8 = 1;
+/// The most that is stored: an environment has its limits.
+const STORED_BYTES_MAX: usize = 16 * 1024;
 
 /// A file to watch.
 pub(crate) struct Watched<'a> {
@@ -43,7 +46,31 @@ pub(crate) fn extend(list: &[u8], files: &[Watched<'_>]) -> Option<String> {
         ));
     }
     json.push(']');
-    Some(URL_SAFE.encode(compress_to_vec_zlib(json.as_bytes(), LEVEL)))
+    store(json.as_bytes()).map(|stored| URL_SAFE.encode(stored))
+}
+
+/// zlib (RFC 1950) with one stored block (RFC 1951, 3.2.4). None if it is too long for that.
+fn store(bytes: &[u8]) -> Option<Vec<u8>> {
+    let length = u16::try_from(bytes.len()).ok().filter(|_| bytes.len() <= STORED_BYTES_MAX)?;
+    let mut out = Vec::with_capacity(bytes.len() + 11);
+    // Deflate, a window of 32 KiB, no compression; then: the last block, stored.
+    out.extend_from_slice(&[0x78, 0x01, 0x01]);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&(!length).to_le_bytes());
+    out.extend_from_slice(bytes);
+    out.extend_from_slice(&adler32(bytes).to_be_bytes());
+    Some(out)
+}
+
+/// What is stored is short enough for sums that are reduced but once, at the end.
+fn adler32(bytes: &[u8]) -> u32 {
+    const MODULUS: u64 = 65_521;
+    let (mut a, mut b) = (1_u64, 0_u64);
+    for &byte in bytes {
+        a += u64::from(byte);
+        b += a;
+    }
+    (((b % MODULUS) << 16) | (a % MODULUS)) as u32
 }
 
 /// A path as a JSON string, if every writer of JSON would write it so.
@@ -56,6 +83,7 @@ fn plain(path: &Path) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use miniz_oxide::deflate::compress_to_vec_zlib;
 
     fn pack(json: &str) -> String {
         URL_SAFE.encode(compress_to_vec_zlib(json.as_bytes(), 6))
@@ -85,6 +113,17 @@ mod tests {
     }
 
     #[test]
+    fn what_is_stored_is_zlib() {
+        for length in [0, 1, 2, 255, 256, 5_000, STORED_BYTES_MAX] {
+            let bytes: Vec<u8> = (0..length).map(|i: usize| (i * 31 % 256) as u8 | 0x80).collect();
+            let stored = store(&bytes).expect("a block");
+            let back = decompress_to_vec_zlib_with_limit(&stored, LIST_BYTES_MAX);
+            assert_eq!(back.expect("zlib and its sum"), bytes, "{length}");
+        }
+        assert!(store(&[0; STORED_BYTES_MAX + 1]).is_none());
+    }
+
+    #[test]
     fn what_is_not_as_expected_is_left_to_direnv() {
         let list = pack("[{\"path\":\"/a\"}]");
         assert!(extend(list.as_bytes(), &[file("/b")]).is_some());
@@ -94,6 +133,8 @@ mod tests {
         for list in ["", "!", "AAAA", &pack("{}"), &pack("["), &pack("")] {
             assert!(extend(list.as_bytes(), &[file("/b")]).is_none(), "{list}");
         }
+        let long = format!("[{}]", vec!["{\"path\":\"/a\"}"; 2_000].join(","));
+        assert!(extend(pack(&long).as_bytes(), &[file("/b")]).is_none());
         let bomb = URL_SAFE.encode(compress_to_vec_zlib(&vec![b' '; 8 * LIST_BYTES_MAX], 9));
         assert!(extend(bomb.as_bytes(), &[file("/b")]).is_none());
     }

@@ -41,7 +41,7 @@ start_peers() {
   "$floors/echosrv" "$home/echo.sock" &
   background+=($!)
   frame=$("$bench" - frame bench 5)
-  for peer in age rage direnv direnv_use pass ssh_add gpg_agent; do
+  for peer in age rage fnox mise direnv direnv_use direnv_mise pass ssh_add gpg_agent; do
     if "start_$peer" >/dev/null 2>"$home/peer.log"; then
       peers+=("$peer")
     else
@@ -69,6 +69,14 @@ make_plain_files() {
   cp "$home/plain/env" "$home/plain/.envrc"
 }
 
+# each_value COMMAND…: runs it for each variable and its value.
+each_value() {
+  local word
+  while read -r _ word; do
+    "$@" "${word%%=*}" "${word#*=}" </dev/null || return 1
+  done <"$home/plain/env"
+}
+
 decrypt_job() {
   job "$1" / sh -c "eval \"\$($1 -d -i $home/age.key $home/plain/env.age)\"; exec /bin/true"
 }
@@ -91,8 +99,52 @@ job_rage() {
   decrypt_job rage
 }
 
+# fnox and mise seal each value by itself, to age, as they document it; without a daemon.
+start_fnox() {
+  has fnox && [[ -f $home/age.key ]] || return 1
+  export FNOX_AGE_KEY_FILE=$home/age.key
+  each_project fnox make_fnox_project
+}
+
+make_fnox_project() (
+  cd "$1" || exit
+  printf '[providers]\nage = { type = "age", recipients = ["%s"] }\n' \
+    "$(age-keygen -y "$home/age.key")" >fnox.toml
+  each_value fnox set --provider age
+)
+
+job_fnox() {
+  job fnox "$home/hooks/fnox/one" fnox exec -- /bin/true
+}
+
+start_mise() {
+  has mise && [[ -f $home/age.key ]] || return 1
+  export MISE_EXPERIMENTAL=1 MISE_AGE_KEY_FILE=$home/age.key
+  each_project mise make_mise_project
+}
+
+make_mise_project() (
+  cd "$1" || exit
+  each_value set_by_mise
+)
+
+set_by_mise() {
+  mise set --file mise.toml --age-encrypt --age-recipient "$(age-keygen -y "$home/age.key")" "$1=$2"
+}
+
+job_mise() {
+  job mise "$home/hooks/mise/one" mise exec -- /bin/true
+}
+
+# What direnv finds in its lib directory it reads at each load: the same for every job.
 start_direnv() {
-  has direnv && direnv allow "$home/plain"
+  has direnv && keyagent hook direnv --install || return 1
+  ! has_peer mise || mise direnv activate >"$XDG_CONFIG_HOME/direnv/lib/use_mise.sh" || return 1
+  direnv allow "$home/plain" && each_project direnv make_direnv_project
+}
+
+make_direnv_project() {
+  cp "$home/plain/.envrc" "$1/" && direnv allow "$1"
 }
 
 job_direnv() {
@@ -100,15 +152,22 @@ job_direnv() {
 }
 
 start_direnv_use() {
-  has direnv || return 1
-  mkdir -p "$XDG_CONFIG_HOME/direnv"
-  keyagent hook direnv >"$XDG_CONFIG_HOME/direnv/direnvrc" || return 1
-  cp "$home/five/keyagent.toml" "$home/shell/" && keyagent allow "$home/shell" --yes </dev/null &&
-    echo 'use keyagent' >"$home/shell/.envrc" && direnv allow "$home/shell"
+  has_peer direnv || return 1
+  make_project "$home/shell" 5 && echo 'use keyagent' >"$home/shell/.envrc" &&
+    direnv allow "$home/shell"
 }
 
 job_direnv_use() {
   job direnv_use / direnv exec "$home/shell" /bin/true
+}
+
+start_direnv_mise() {
+  has_peer direnv && has_peer mise || return 1
+  echo 'use mise' >"$home/hooks/mise/one/.envrc" && direnv allow "$home/hooks/mise/one"
+}
+
+job_direnv_mise() {
+  job direnv_mise / direnv exec "$home/hooks/mise/one" /bin/true
 }
 
 start_pass() {

@@ -23,6 +23,8 @@ background=()
 
 # shellcheck source=tests/bench/jobs.sh
 source "$here/jobs.sh"
+# shellcheck source=tests/bench/shells.sh
+source "$here/shells.sh"
 # shellcheck source=tests/bench/table.sh
 source "$here/table.sh"
 
@@ -107,6 +109,7 @@ agent_pid() {
 # A manifest that binds the first COUNT secrets, allowed.
 make_project() {
   local directory=$1 count=$2 i
+  mkdir -p "$directory"
   {
     printf 'project = "%s"\n\n[env]\n' "${directory##*/}"
     for ((i = 1; i <= count; i++)); do
@@ -231,6 +234,8 @@ make_project "$home/five" 5
 make_project "$home/hundred" 100
 start_peers
 measure_commands
+measure_hooks
+measure_forks
 measure_requests
 measure_calls
 measure_locking

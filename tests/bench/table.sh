@@ -47,8 +47,10 @@ title() {
   keyagent100) echo '**`keyagent exec`, 100 keys of 10,000**' ;;
   plain) echo '`sh -c '"'. file; exec true'"'`, plain text' ;;
   age | rage) echo "\`$1 -d\`, eval, exec" ;;
+  fnox | mise) echo "\`$1 exec\`, values sealed by age" ;;
   direnv) echo '`direnv exec`, keys in plain text' ;;
   direnv_use) echo '`direnv exec`, `use keyagent`' ;;
+  direnv_mise) echo '`direnv exec`, `use mise`' ;;
   pass) echo '`pass show` (one file), eval, exec' ;;
   ssh_add) echo '`ssh-add -l` (a round trip, no exec)' ;;
   gpg_agent) echo '`gpg-connect-agent` (a round trip, no exec)' ;;
@@ -66,6 +68,34 @@ command_table() {
       "$(median "$file" ratio "$name" true)" "$(median "$file" ratio "$name" floor)" \
       "$(round_number "$(median "$file" added "$name" true)")"
   done
+}
+
+hook_title() {
+  case $1 in
+  bash | zsh | fish) echo "**keyagent, $1**" ;;
+  *) echo "$1, bash" ;;
+  esac
+}
+
+# hook_median COLUMN [DIGITS]
+hook_median() {
+  printf "%.${2:-0}f" "$(median "$home/hooks.tsv" time "$1")"
+}
+
+hook_table() {
+  local hook
+  head_row "a hook, µs" "empty function" "nothing changed" "outside of any project" \
+    "processes in 100 prompts" "entering, 5 keys" "× \`keyagent exec -- true\`"
+  for hook in "${hooks[@]}"; do
+    row "$(hook_title "$hook")" "$(hook_median "$hook.empty" 1)" "$(hook_median "$hook.same")" \
+      "$(hook_median "$hook.outside")" "$(forks_of "$hook")" "$(hook_median "$hook.enter")" \
+      "$(median "$home/hooks.tsv" ratio "$hook.enter" "$(exec_column "$hook")")"
+  done
+}
+
+# Started by the same shell; for the peers, by bash, which theirs are.
+exec_column() {
+  if is_ours "$1"; then echo "$1.exec"; else echo bash.exec; fi
 }
 
 servers() {
@@ -96,7 +126,7 @@ exec_goals() {
   local file=$home/commands.tsv x peer fastest=
   x=$(median "$file" ratio keyagent5 floor)
   goal "\`exec -- true\`, 5 keys, warm" "$x × floor" "≤ 1.5" "$x" 1.5
-  for peer in age rage pass; do
+  for peer in age rage pass fnox mise; do
     ! has_peer "$peer" || fastest+="$(median "$file" added "$peer" true) $peer"$'\n'
   done
   if [[ -n $fastest ]]; then
@@ -111,6 +141,28 @@ exec_goals() {
     x=$(median "$file" added direnv_use direnv)
     goal "\`use keyagent\` in direnv" "adds $(round_number "$x") µs" "≤ 3000" "$x" 3000
   fi
+}
+
+has_hook() {
+  [[ " ${hooks[*]} " == *" $1 "* ]]
+}
+
+hook_goals() {
+  local file=$home/hooks.tsv shell limit x most=
+  for shell in bash:50 zsh:100 fish:100; do
+    limit=${shell#*:} shell=${shell%:*}
+    has_hook "$shell" || continue
+    x=$(hook_median "$shell.same")
+    goal "a prompt where nothing changed, $shell" \
+      "$x µs (an empty function $(hook_median "$shell.empty" 1))" "≤ $limit" "$x" "$limit"
+    x=$(forks_of "$shell")
+    [[ -z $x ]] || ((x <= ${most:-0})) || most=$x
+  done
+  [[ ! -f $home/forks.tsv ]] || most=${most:-0}
+  goal "processes that 100 such prompts start" "${most:-not measured}" "0" "$most" 0
+  has_hook bash || return 0
+  x=$(median "$file" ratio bash.enter bash.exec)
+  goal "entering a project with 5 keys, bash" "$x × \`exec -- true\`" "≤ 3" "$x" 3
 }
 
 request_goals() {
@@ -149,13 +201,16 @@ size_goals() {
 tables() {
   printf '%s, Linux %s, %s, %s × %s.\n' "$(date -u +%F)" "$(uname -r)" "$(uname -m)" "$(nproc)" \
     "$(sed -n 's/^model name[^:]*: //p;' /proc/cpuinfo | head -n 1)"
-  printf 'Medians of %s rounds (commands) and %s (requests).\n\n' "$rounds" "$load_rounds"
+  printf 'Medians of %s rounds (commands), %s (hooks) and %s (requests).\n\n' "$rounds" "$prompt_rounds" "$load_rounds"
   head_row goal measured wanted holds
   exec_goals
+  hook_goals
   request_goals
   size_goals
   echo
   command_table
+  echo
+  hook_table
   echo
   request_table
 }

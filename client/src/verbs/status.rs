@@ -3,7 +3,7 @@
 use crate::connection::{self, Connection};
 use crate::json::Object;
 use crate::project::show;
-use crate::report::{self, Failure, Kind};
+use crate::report::{self, Failure};
 use crate::verbs::here::Here;
 use crate::{refusal, session};
 use keyagent_wire::escape;
@@ -15,9 +15,7 @@ pub(crate) const SCHEMA: u64 = 1;
 
 /// Prints it.
 pub(crate) fn run(as_json: bool) -> Result<(), Failure> {
-    let mut connection = Connection::open()?.ok_or_else(|| {
-        Failure::new(Kind::NoAgent, "no agent is running").hint("`keyagent start` starts it")
-    })?;
+    let mut connection = Connection::open()?.ok_or_else(connection::none_running)?;
     let status = session::status(&mut connection)?;
     let socket = show(&connection::place()?.path());
     if status.protocol != VERSION {

@@ -27,6 +27,13 @@ pub fn name(project: &[u8]) -> String {
     fingerprint::of(project).iter().take(NAME_BYTES).map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// The name of the mark of a stamp that has that number: an empty file, which whoever looks
+/// for a change makes, and which goes when the number changes. That it is there is told by
+/// less than what it takes to read.
+pub fn mark(stamp: &str, number: u64) -> String {
+    format!("{stamp}.{number}")
+}
+
 /// The number of a stamp; 0 if there is none in it. Seconds since 1970, or later: no two
 /// changes have the same.
 pub fn number(text: &[u8]) -> u64 {
@@ -44,6 +51,7 @@ mod tests {
         let name = name(b"/home/a/acme");
         assert!(name.len() == 32 && name.bytes().all(|b| b.is_ascii_hexdigit()), "{name}");
         assert_ne!(name, super::name(b"/home/a/acm"));
+        assert_eq!(mark("ab", 7), "ab.7");
     }
 
     #[test]

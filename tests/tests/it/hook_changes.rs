@@ -85,7 +85,7 @@ fn trust_comes_and_goes(shell: &Shell) {
     let script = "cd one; prompt; show; keyagent deny 2>/dev/null; prompt; show\n\
                   keyagent allow --yes 2>/dev/null; prompt; show";
     let output = shell.shows(&home, script, "@ none none\nnone none none\n@ none none\n");
-    says(&output, 1, "this project was not allowed yet (`keyagent allow` shows");
+    says(&output, 1, "this project is not allowed (`keyagent allow` shows");
 }
 
 fn lock_and_unlock_reach_a_shell(shell: &Shell) {
