@@ -7,14 +7,19 @@
 # nothing on stdout (which is direnv's own), and never reads stdin. direnv shows the
 # arguments of `use`: the name of a profile is the only one that there is.
 
+# Our own program, wherever the .envrc has PATH lead by now.
+__keyagent_client=keyagent
+
 use_keyagent() {
   # Long names: a variable of the project that is called the same would stay local here.
   local __keyagent_exports __keyagent_status=0 __keyagent_flags=$-
-  # A trace would show the keys.
-  { set +x; } 2>/dev/null
-  __keyagent_exports=$(keyagent export --format direnv --hook ${1:+"--profile=$1"} </dev/null) ||
+  # A trace would show the keys, and so would a trap on what is run.
+  { set +Tvx; } 2>/dev/null
+  __keyagent_exports=$("$__keyagent_client" export --format direnv --hook ${1:+"--profile=$1"} </dev/null) ||
     __keyagent_status=$?
   eval "$__keyagent_exports"
+  [[ $__keyagent_flags != *T* ]] || set -T
+  [[ $__keyagent_flags != *v* ]] || set -v
   [[ $__keyagent_flags != *x* ]] || set -x
   # A failure is returned and no key is set; the rest of the .envrc goes on, unless it asked
   # for `strict_env`.

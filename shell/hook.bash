@@ -13,6 +13,8 @@ __keyagent_client=keyagent
 __keyagent_places_max=128
 # The largest manifest, and a byte.
 __keyagent_text_max=65537
+# The longest record that is taken for one, in characters.
+__keyagent_record_max=81920
 
 __keyagent_pwd=           # where we stood when the places were listed
 __keyagent_places=()      # where a manifest may be, the nearest first
@@ -35,7 +37,7 @@ __keyagent_prompt() {
   test "$PWD" = "$__keyagent_pwd" "${__keyagent_still[@]}" || __keyagent_find
   [[ ! -f $__keyagent_manifest || ! -r $__keyagent_manifest ]] ||
     IFS= read -r -u 9 -d '' -n "$__keyagent_text_max" __keyagent_text 9<"$__keyagent_manifest" || :
-  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}:$__keyagent_text
+  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}:${KEYAGENT_SOCK-}:$__keyagent_text
   test "$__keyagent_now" = "$__keyagent_seen" || __keyagent_reload || :
   # Under `set -e` a prompt that returns what the last command did would end the shell.
   [[ $- == *e* ]] || return "$__keyagent_status"
@@ -113,7 +115,7 @@ __keyagent_load() {
   fi
   __keyagent_note
   if [[ $__keyagent_manifest ]]; then
-    __keyagent_answer=$("$__keyagent_client" export --format bash --hook $__keyagent_again \
+    __keyagent_answer=$("$__keyagent_client" export --format bash --hook ${__keyagent_again:+"$__keyagent_again"} \
       ${KEYAGENT_PROFILE:+"--profile=$KEYAGENT_PROFILE"} </dev/null)
   fi
   eval "${__keyagent_answer:-__keyagent_begin ''}"
@@ -122,7 +124,7 @@ __keyagent_load() {
 
 # Remembers all that was looked at.
 __keyagent_note() {
-  __keyagent_seen=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}:$__keyagent_text
+  __keyagent_seen=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}:${KEYAGENT_SOCK-}:$__keyagent_text
   __keyagent_noted=$__keyagent_seen
   __keyagent_find
 }
@@ -149,14 +151,18 @@ __keyagent_put() { # VAR VALUE
       # shellcheck disable=SC2016 # the quotes are a part of the text
       printf 'keyagent: cannot set `%s`: it is read-only in this shell\n' "$1" >&2
       return
+    elif [[ $__keyagent_flags == *n* ]]; then
+      # shellcheck disable=SC2016 # the quotes are a part of the text
+      printf 'keyagent: cannot set `%s`: it refers to another variable in this shell\n' "$1" >&2
+      return
     fi
     if [[ ! $__keyagent_entered ]] && [ "${!1-}" != "$2" ]; then
       # shellcheck disable=SC2016 # the quotes are a part of the text
       printf 'keyagent: `%s` was set already; it has the vault'\''s value now\n' "$1" >&2
     fi
     # A shell inside this one has only the environment to know it by.
-    if [[ $__keyagent_flags == *x* ]]; then
-      export "KEYAGENT_OLD_$1=${!1-}"
+    if [[ $__keyagent_flags == *x* && ${!1+set} ]]; then
+      export "KEYAGENT_OLD_$1=${!1}"
     fi
     __keyagent_was="declare -g $__keyagent_was"
   fi
@@ -223,15 +229,18 @@ __keyagent_list_vars() { # RECORD
   local __keyagent_word __keyagent_rest=${1#* }
   __keyagent_rest=${__keyagent_rest%% *}
   __keyagent_vars=()
+  ((${#1} <= __keyagent_record_max)) || return 0
   while [[ $__keyagent_rest ]]; do
     __keyagent_word=${__keyagent_rest%%,*}
     __keyagent_rest=${__keyagent_rest#"$__keyagent_word"}
     __keyagent_rest=${__keyagent_rest#,}
     __keyagent_word=${__keyagent_word%%=*}
     # Not `=~`: what the user has matched is in BASH_REMATCH.
-    if [[ $__keyagent_word == [A-Za-z_]* && $__keyagent_word != *[!A-Za-z0-9_]* ]]; then
-      __keyagent_vars+=("$__keyagent_word")
-    fi
+    case $__keyagent_word in
+      # No manifest may bind these, so no record of ours has them.
+      '' | [!A-Za-z_]* | *[!A-Za-z0-9_]* | __keyagent_* | KEYAGENT_* | BASH* | PATH | HOME | IFS | PS[0-9] | PROMPT*) ;;
+      *) __keyagent_vars+=("$__keyagent_word") ;;
+    esac
   done
 }
 

@@ -12,6 +12,8 @@ set -g __keyagent_client keyagent
 set -g __keyagent_places_max 128
 # The largest manifest, and a byte.
 set -g __keyagent_text_max 65537
+# The longest record that is taken for one, in characters.
+set -g __keyagent_record_max 81920
 
 set -g __keyagent_pwd # where we stood when the places were listed
 set -g __keyagent_places # where a manifest may be, the nearest first
@@ -34,7 +36,7 @@ function __keyagent_prompt --on-variable PWD --description 'keyagent: before eac
         set -l fish_read_limit $__keyagent_text_max
         read -z text <$__keyagent_manifest
     end
-    set -l now "$__keyagent_manifest:$KEYAGENT_PROFILE:$KEYAGENT_LOADED:$DIRENV_KEYAGENT:$text"
+    set -l now "$__keyagent_manifest:$KEYAGENT_PROFILE:$KEYAGENT_LOADED:$DIRENV_KEYAGENT:$KEYAGENT_SOCK:$text"
     if test "$__keyagent_seen" != "$now"
         # Whoever has stopped the agent did not mean the next prompt to start it.
         set -l again
@@ -123,7 +125,7 @@ end
 
 # Remembers all that was looked at.
 function __keyagent_note # TEXT
-    set -g __keyagent_seen "$__keyagent_manifest:$KEYAGENT_PROFILE:$KEYAGENT_LOADED:$DIRENV_KEYAGENT:$argv[1]"
+    set -g __keyagent_seen "$__keyagent_manifest:$KEYAGENT_PROFILE:$KEYAGENT_LOADED:$DIRENV_KEYAGENT:$KEYAGENT_SOCK:$argv[1]"
     set -g __keyagent_noted $__keyagent_seen
     __keyagent_find
 end
@@ -148,10 +150,14 @@ function __keyagent_put # VAR VALUE
     # A shell inside this one has only the environment to know it by.
     set -qx $argv[1]; and set -gx KEYAGENT_OLD_$argv[1] "$$argv[1]"
     set -g __keyagent_before_$argv[1]
-    if set -qgx $argv[1]
-        set -g __keyagent_before_$argv[1] -gx $$argv[1]
+    if set -qg $argv[1]; and set -S $argv[1] | string match -q '*, a path variable*'
+        # A list that is written with colons.
+        set -qgx $argv[1]; and set -g __keyagent_before_$argv[1] -gx --path $$argv[1]
+        or set -g __keyagent_before_$argv[1] -gu --path $$argv[1]
+    else if set -qgx $argv[1]
+        set -g __keyagent_before_$argv[1] -gx -g $$argv[1]
     else if set -qg $argv[1]
-        set -g __keyagent_before_$argv[1] -gu $$argv[1]
+        set -g __keyagent_before_$argv[1] -gu -g $$argv[1]
     end
     set -a __keyagent_ours $argv[1]
     set -eg $argv[1]
@@ -172,7 +178,7 @@ function __keyagent_restore # VAR
     set -eg KEYAGENT_OLD_$var
     if set -q {$before}[1]
         set -l was $$before
-        set $was[1] $var $was[2..]
+        set $was[1..2] $var $was[3..]
     end
     set -eg $before
     if set -l at (contains -i -- $var $__keyagent_ours)
@@ -188,7 +194,7 @@ function __keyagent_adopt
         contains -- $var $__keyagent_ours; and continue
         set -l old KEYAGENT_OLD_$var
         set -g __keyagent_before_$var
-        set -q $old; and set -g __keyagent_before_$var -gx $$old
+        set -q $old; and set -g __keyagent_before_$var -gx -g $$old
         set -a __keyagent_ours $var
     end
 end
@@ -214,8 +220,9 @@ end
 
 # The variables that a record names: PROFILE VAR=SECRET@VERSION,… DIRECTORY.
 function __keyagent_list_vars # RECORD
+    test (string length -- "$argv[1]") -le $__keyagent_record_max; or return
     set -l fields (string split -m 2 ' ' -- $argv[1])
-    string replace -r '=.*' '' -- (string split , -- $fields[2]) | string match -r '^[A-Za-z_][A-Za-z0-9_]*$'
+    string replace -r '=.*' '' -- (string split , -- $fields[2]) | string match -r '^[A-Za-z_][A-Za-z0-9_]*$' | string match -rv '^(__keyagent_|KEYAGENT_|fish_|PATH$|HOME$|IFS$)'
 end
 
 # fish calls in the order of installation. What is installed at the first prompt comes behind

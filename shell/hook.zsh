@@ -12,9 +12,12 @@ __keyagent_client=keyagent
 __keyagent_places_max=128
 # The largest manifest, and a byte.
 __keyagent_text_max=65537
+# The longest record that is taken for one, in characters.
+__keyagent_record_max=81920
 
 __keyagent_pwd=           # where we stood when the places were listed
 __keyagent_mark=          # a file that is there as long as the agent knows nothing newer
+__keyagent_later=         # set if a key could not be loaded before the next prompt
 __keyagent_seen=          # all else that was looked at when keyagent was asked last
 __keyagent_record=        # KEYAGENT_LOADED, as it was written here
 __keyagent_entered=       # the manifest whose overrides were named
@@ -38,7 +41,7 @@ __keyagent_prompt() {
   if [[ -f $__keyagent_manifest && -r $__keyagent_manifest ]]; then
     IFS= read -r -k $__keyagent_text_max -u 0 __keyagent_text <"$__keyagent_manifest" || :
   fi
-  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:$__keyagent_text
+  __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_SOCK-}:$__keyagent_text
   if [[ $__keyagent_seen != "$__keyagent_now:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}" ]]; then
     __keyagent_reload
   elif [[ -n $__keyagent_mark && ! -e $__keyagent_mark ]]; then
@@ -75,6 +78,7 @@ __keyagent_reload() { # [--if-running]
 # Asks, and has the variables be what the answer says.
 __keyagent_load() { # [--if-running]
   local __keyagent_answer=
+  __keyagent_later=
   __keyagent_mark=
   __keyagent_adopt
   if [[ -n ${DIRENV_KEYAGENT-} ]]; then
@@ -99,6 +103,7 @@ __keyagent_load() { # [--if-running]
 # Remembers all that was looked at.
 __keyagent_note() {
   __keyagent_seen=$__keyagent_now:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}
+  [[ -z $__keyagent_later ]] || __keyagent_seen=
 }
 
 # What keyagent prints: first this, whatever comes of the keys.
@@ -116,10 +121,22 @@ __keyagent_begin() { # MARK
 __keyagent_put() { # VAR VALUE
   local __keyagent_was=
   if [[ -v $1 ]]; then
-    if [[ ${(Pt)1} == *readonly* ]]; then
-      print -ru2 -- "keyagent: cannot set \`$1\`: it is read-only in this shell"
-      return
-    fi
+    case ${(Pt)1} in
+      *readonly*)
+        print -ru2 -- "keyagent: cannot set \`$1\`: it is read-only in this shell"
+        return
+        ;;
+      # What zsh calculates, runs or looks up whenever it is set.
+      *special* | *tied*)
+        print -ru2 -- "keyagent: cannot set \`$1\`: it means something to zsh itself"
+        return
+        ;;
+      # A function's own, which ends with it: the next prompt sees to the one that stays.
+      *local*)
+        __keyagent_later=1
+        return
+        ;;
+    esac
     if [[ -z $__keyagent_entered && ${(P)1} != "$2" ]]; then
       print -ru2 -- "keyagent: \`$1\` was set already; it has the vault's value now"
     fi
@@ -127,17 +144,37 @@ __keyagent_put() { # VAR VALUE
     if [[ ${(Pt)1} == *export* ]]; then
       export "KEYAGENT_OLD_$1=${(P)1}"
     fi
-    # A text is quoted here: what `typeset -p` prints of one is not always what was in it.
-    case ${(Pt)1} in
-      scalar) __keyagent_was="typeset -g $1=${(qq)${(P)1}}" ;;
-      scalar-export) __keyagent_was="export $1=${(qq)${(P)1}}" ;;
-      *) __keyagent_was=$(typeset -p -- "$1") ;;
-    esac
+    __keyagent_describe "$1"
   fi
   __keyagent_before[$1]=$__keyagent_was
   # Attributes go: an integer would be calculated, and a calculation can run commands.
   unset "$1"
   export "$1=$2"
+}
+
+# The command that makes a variable what it is now. Not by `typeset -p`: what that prints of
+# some bytes ends its own quotes, and what comes after them would be run.
+__keyagent_describe() { # VAR
+  local __keyagent_type=${(Pt)1} __keyagent_flags=-g
+  local __keyagent_pair=
+  local -a __keyagent_list
+  for __keyagent_pair in export:x lower:l upper:u hideval:H hide:h unique:U tag:t; do
+    [[ -$__keyagent_type- != *-${__keyagent_pair%:*}-* ]] || __keyagent_flags+=${__keyagent_pair#*:}
+  done
+  case $__keyagent_type in
+    array*)
+      __keyagent_list=("${(@P)1}")
+      __keyagent_was="typeset ${__keyagent_flags}a $1=( ${(j: :)${(@qq)__keyagent_list}} )"
+      ;;
+    association*)
+      # The one way to its keys. A name is all that is evaluated.
+      eval "__keyagent_list=(\"\${(@kv)$1}\")"
+      __keyagent_was="typeset ${__keyagent_flags}A $1=( ${(j: :)${(@qq)__keyagent_list}} )"
+      ;;
+    integer*) __keyagent_was="typeset ${__keyagent_flags}i $1=${(qq)${(P)1}}" ;;
+    float*) __keyagent_was="typeset ${__keyagent_flags}F $1=${(qq)${(P)1}}" ;;
+    *) __keyagent_was="typeset $__keyagent_flags $1=${(qq)${(P)1}}" ;;
+  esac
 }
 
 # And last this.
@@ -195,11 +232,14 @@ __keyagent_give_way() {
 __keyagent_list_vars() { # RECORD
   local __keyagent_word= __keyagent_rest=${1#* }
   __keyagent_vars=()
+  (( $#1 <= __keyagent_record_max )) || return 0
   for __keyagent_word in "${(@s:,:)${__keyagent_rest%% *}}"; do
     __keyagent_word=${__keyagent_word%%=*}
-    if [[ $__keyagent_word == [A-Za-z_]* && $__keyagent_word != *[^A-Za-z0-9_]* ]]; then
-      __keyagent_vars+=("$__keyagent_word")
-    fi
+    case $__keyagent_word in
+      # No manifest may bind these, so no record of ours has them.
+      ('' | [^A-Za-z_]* | *[^A-Za-z0-9_]* | __keyagent_* | KEYAGENT_* | PATH | HOME | IFS | PS[0-9] | PROMPT*) ;;
+      (*) __keyagent_vars+=("$__keyagent_word") ;;
+    esac
   done
 }
 

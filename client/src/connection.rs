@@ -28,7 +28,7 @@ use std::path::Path;
 const REPLY_SECONDS_MAX: u64 = 10;
 /// How long it may take where a prompt waits for it: a moment more than it waits for a slow
 /// file system itself.
-const PROMPT_SECONDS_MAX: u64 = 3;
+pub(crate) const PROMPT_SECONDS_MAX: u64 = 3;
 /// How long it may take for scrypt, at its largest on a slow machine.
 const UNLOCK_SECONDS_MAX: u64 = 180;
 /// After how long a human is told that something is going on.
@@ -45,9 +45,11 @@ pub(crate) struct Connection {
 
 /// How long a connection waits.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Haste {
+pub(crate) enum Haste {
     /// As long as what was asked may take; a human is told.
     No,
+    /// As long as a prompt may.
+    Prompt,
     /// Hardly, and without a word.
     Yes,
 }
@@ -84,7 +86,8 @@ impl Connection {
         Self::open_with(Haste::Yes)
     }
 
-    fn open_with(haste: Haste) -> Result<Option<Self>, Failure> {
+    /// The same, for somebody who waits like that.
+    pub(crate) fn open_with(haste: Haste) -> Result<Option<Self>, Failure> {
         let place = place()?;
         let fail = |why: &str| Failure::new(Kind::NoAgent, cannot_connect(&place, why));
         let address = match Address::of(&place) {
@@ -158,6 +161,7 @@ impl Connection {
     fn receive(&self, request: &Request) -> Result<Reply, Failure> {
         let (seconds, doing) = match self.haste {
             Haste::No => patience(request),
+            Haste::Prompt => (PROMPT_SECONDS_MAX, "waiting for the agent…"),
             Haste::Yes => (0, ""),
         };
         let mut from = Patient::new(&self.stream, seconds, doing);
@@ -231,7 +235,6 @@ fn patience(request: &Request) -> (u64, &'static str) {
         Request::Init(_) => (UNLOCK_SECONDS_MAX, "making the vault…"),
         Request::Unlock(_) => (UNLOCK_SECONDS_MAX, "unlocking…"),
         Request::Commit => (UNLOCK_SECONDS_MAX, "writing the vault…"),
-        Request::Load { .. } => (PROMPT_SECONDS_MAX, "waiting for the agent…"),
         _ => (REPLY_SECONDS_MAX, "waiting for the agent…"),
     }
 }
@@ -268,6 +271,7 @@ fn cannot_connect(place: &Place, why: &str) -> String {
 fn patient_socket(haste: Haste) -> nix::Result<OwnedFd> {
     let (send, receive) = match haste {
         Haste::No => (REPLY_SECONDS_MAX as i64 * 1_000, TICK_MILLIS),
+        Haste::Prompt => (PROMPT_SECONDS_MAX as i64 * 1_000, TICK_MILLIS),
         Haste::Yes => (HASTY_MILLIS_MAX, HASTY_MILLIS_MAX),
     };
     let fd = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;

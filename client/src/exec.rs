@@ -4,7 +4,7 @@
 //! command's own.
 
 use crate::args::ExecArgs;
-use crate::project;
+use crate::project::{self, Project};
 use crate::record::{self, Record};
 use crate::report::{Failure, Kind, cause};
 use crate::session::{Session, unexpected};
@@ -36,13 +36,17 @@ pub(crate) fn run(args: &ExecArgs) -> Result<Infallible, Failure> {
         extra: args.env.clone(),
     });
     match Session::begin()?.ask_about(&resolve, project.as_ref())? {
-        Reply::Env(env) => Err(become_command(args, env)),
+        Reply::Env(env) => Err(become_command(args, project.as_ref(), env)),
         _ => Err(unexpected()),
     }
 }
 
 /// Returns only if the command could not be run.
-fn become_command(args: &ExecArgs, env: Vec<(EnvName, Value)>) -> Failure {
+fn become_command(
+    args: &ExecArgs,
+    project: Option<&Project>,
+    env: Vec<(EnvName, Value)>,
+) -> Failure {
     let Some((program, rest)) = args.command.split_first() else {
         return Failure::usage("which command? none was given");
     };
@@ -52,6 +56,7 @@ fn become_command(args: &ExecArgs, env: Vec<(EnvName, Value)>) -> Failure {
         command.env_clear().envs(env::vars_os().filter(|(variable, _)| is_kept(variable)));
     } else {
         take_away(&mut command, &record::of_environment());
+        take_copies_away(&mut command, project);
     }
     for (var, value) in env {
         command.env(var.as_str(), OsString::from_vec(value.expose().to_vec()));
@@ -70,6 +75,16 @@ fn take_away(command: &mut Command, given: &[Record]) {
     }
     if !given.is_empty() {
         for (variable, _) in env::vars_os().filter(|(variable, _)| record::belongs(variable)) {
+            command.env_remove(variable);
+        }
+    }
+}
+
+/// direnv's own copy of the keys goes, too, if they are another project's.
+fn take_copies_away(command: &mut Command, project: Option<&Project>) {
+    let Some(record) = record::of(record::BY_DIRENV) else { return };
+    if project.is_none_or(|project| project.path() != record.directory) {
+        for variable in record::DIRENV_STATE {
             command.env_remove(variable);
         }
     }

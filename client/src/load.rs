@@ -61,10 +61,13 @@ fn load(args: &ExportArgs) -> Result<(), Failure> {
             // An agent that starts bumps all stamps: first the agent, then the stamp.
             let session = match args.if_running {
                 true => Session::begin_if_running(),
-                false => Session::begin_unasked(),
+                false => Session::begin_at_prompt(),
             };
             let stand = Stand::of(project, reader);
-            let env = session.and_then(|mut session| ask(&mut session, &stand, profile));
+            let env = session.and_then(|mut session| {
+                stand.must_be_watched(reader)?;
+                ask(&mut session, &stand, profile)
+            });
             (Some(stand), env)
         }
         Ok(None) if reader == Reader::Direnv => (None, Err(project::none_found())),
@@ -103,6 +106,24 @@ impl Stand {
         let stamp = stamp(&project);
         let mark = stamp.as_ref().filter(|_| reader != Reader::Direnv).and_then(Stamp::mark);
         Self { project, stamp, mark }
+    }
+
+    /// Where nobody could tell a shell that it should ask again, it gets no key: it would have
+    /// it after a lock.
+    fn must_be_watched(&self, reader: Reader) -> Result<(), Failure> {
+        let is_watched = match reader {
+            Reader::Direnv => self.stamp.is_some(),
+            _ => self.mark.is_some(),
+        };
+        if is_watched {
+            return Ok(());
+        }
+        let place = connection::place()?;
+        let directory = project::show(&keyagent_wire::stamp::directory(&place));
+        Err(Failure::failed(format!(
+            "cannot tell when keys change: no file can be made in `{directory}`"
+        ))
+        .hint("`keyagent exec -- CMD` needs none"))
     }
 
     /// The user's own manifest is there wherever no project is, so a profile of a project is

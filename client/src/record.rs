@@ -17,6 +17,9 @@ pub(crate) const BY_SHELL: &str = "KEYAGENT_LOADED";
 /// The record of direnv, which takes out again what it has put in. Under its own prefix,
 /// so that it does not name it among the keys.
 pub(crate) const BY_DIRENV: &str = "DIRENV_KEYAGENT";
+/// Where direnv keeps all that it has set, a second time, and how it tells what that is.
+pub(crate) const DIRENV_STATE: [&str; 4] =
+    ["DIRENV_DIFF", "DIRENV_DIR", "DIRENV_FILE", "DIRENV_WATCHES"];
 /// What a variable was before, if it was exported: under this and its name.
 const BEFORE: &str = "KEYAGENT_OLD_";
 /// What stands where there is no profile, or no binding.
@@ -35,8 +38,12 @@ pub(crate) struct Record {
 
 /// What our own shell was given, if it was. direnv's keys lie over those of the hook.
 pub(crate) fn of_environment() -> Vec<Record> {
-    let read = |variable| Record::parse(env::var_os(variable)?.as_bytes());
-    [BY_DIRENV, BY_SHELL].into_iter().filter_map(read).collect()
+    [BY_DIRENV, BY_SHELL].into_iter().filter_map(of).collect()
+}
+
+/// What is recorded in that variable.
+pub(crate) fn of(variable: &str) -> Option<Record> {
+    Record::parse(env::var_os(variable)?.as_bytes())
 }
 
 impl Record {

@@ -1,7 +1,7 @@
 //! A conversation with the agent: starts it, asks, opens the vault on the way if a human
 //! is there to do so, and turns refusals into failures.
 
-use crate::connection::{self, Connection};
+use crate::connection::{self, Connection, Haste};
 use crate::project::Project;
 use crate::report::Failure;
 use crate::tty::Tty;
@@ -29,9 +29,15 @@ impl Session {
         Ok(Self { connection: start::connect()?, may_ask: false })
     }
 
+    /// The same, where a prompt waits for it.
+    pub(crate) fn begin_at_prompt() -> Result<Self, Failure> {
+        Ok(Self { connection: start::connect_at_prompt()?, may_ask: false })
+    }
+
     /// The same, and no agent is a failure, too.
     pub(crate) fn begin_if_running() -> Result<Self, Failure> {
-        let connection = Connection::open()?.ok_or_else(connection::none_running)?;
+        let running = Connection::open_with(Haste::Prompt)?;
+        let connection = running.ok_or_else(connection::none_running)?;
         Ok(Self { connection, may_ask: false })
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Never one found on PATH, and never with a descriptor or a variable more than it needs.
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Haste, PROMPT_SECONDS_MAX};
 use crate::report::{Failure, Kind, cause};
 use keyagent_wire::escape;
 use nix::errno::Errno;
@@ -45,20 +45,29 @@ enum Word {
 
 /// Connects to the agent, and starts it when it is not there.
 pub(crate) fn connect() -> Result<Connection, Failure> {
-    if let Some(connection) = Connection::open()? {
+    connect_with(Haste::No, START_SECONDS_MAX)
+}
+
+/// The same, where a prompt waits for it.
+pub(crate) fn connect_at_prompt() -> Result<Connection, Failure> {
+    connect_with(Haste::Prompt, PROMPT_SECONDS_MAX)
+}
+
+fn connect_with(haste: Haste, seconds_max: u64) -> Result<Connection, Failure> {
+    if let Some(connection) = Connection::open_with(haste)? {
         return Ok(connection);
     }
-    let deadline = Instant::now() + Duration::from_secs(START_SECONDS_MAX);
+    let deadline = Instant::now() + Duration::from_secs(seconds_max);
     while Instant::now() < deadline {
         if let Word::Failed(why) = start(deadline)? {
             return Err(not_started(&why));
         }
-        if let Some(connection) = Connection::open()? {
+        if let Some(connection) = Connection::open_with(haste)? {
             return Ok(connection);
         }
         std::thread::sleep(Duration::from_millis(RETRY_MILLIS));
     }
-    Err(not_started(&format!("its socket does not answer after {START_SECONDS_MAX} s")))
+    Err(not_started(&format!("its socket does not answer after {seconds_max} s")))
 }
 
 fn start(deadline: Instant) -> Result<Word, Failure> {
@@ -111,7 +120,7 @@ fn wait_readable(stdout: &ChildStdout, deadline: Instant) -> Result<(), Failure>
         let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
         match poll(&mut [PollFd::new(stdout.as_fd(), PollFlags::POLLIN)], timeout) {
             Ok(0) => {
-                return Err(not_started(&format!("no word of it after {START_SECONDS_MAX} s")));
+                return Err(not_started("there is no word of it"));
             }
             Ok(_) => return Ok(()),
             Err(Errno::EINTR) => {}

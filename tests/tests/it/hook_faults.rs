@@ -144,7 +144,10 @@ fn an_agent_that_was_killed_is_started_again(shell: &Shell) {
 
 fn whatever_the_stamp_is_the_prompt_comes(shell: &Shell) {
     let (home, _agent) = projects();
-    let dollar = if shell.name == "fish" { "$__keyagent_stamp" } else { "\"$__keyagent_stamp\"" };
+    let dollar = match shell.name {
+        "fish" => "(string replace -r '\\.[0-9]+$' '' -- $__keyagent_mark)",
+        _ => "\"${__keyagent_mark%.*}\"",
+    };
     for fault in [
         "rm STAMP",
         "chmod 0 STAMP",

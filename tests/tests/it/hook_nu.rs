@@ -399,7 +399,7 @@ fn the_format_is_for_the_hook_alone() {
     let output = home.keyagent(["export", "--format", "nu", "--hook"]).dir(&one).run().quietly();
     let text = output.stdout_text();
     let record = format!("\"record\":\"- A_KEY=one/A_KEY@1 {}\"}}\n", real(&one).display());
-    assert!(text.starts_with("{\"stamp\":\"/") && text.ends_with(&record), "{text}");
+    assert!(text.starts_with("{\"mark\":\"/") && text.ends_with(&record), "{text}");
     assert!(text.contains(&format!("\"env\":{{\"A_KEY\":\"{}\"}}", home.canary())), "{text}");
     home.keyagent(["lock"]).run().quietly();
     let output = home.keyagent(["export", "--format", "nu", "--hook"]).dir(&one).run().code(4);

@@ -17,7 +17,7 @@ mod frames;
 mod given;
 mod golden;
 mod grants;
-
+mod hook_attacks;
 mod hook_changes;
 mod hook_cost;
 mod hook_direnv;
