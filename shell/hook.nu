@@ -58,7 +58,7 @@ module __keyagent {
     let moved = $is.pwd != $env.PWD
     let places = if $moved { list-places } else { $is.places }
     let manifest = find-nearest $places
-    let now = {manifest: $manifest, profile: $env.KEYAGENT_PROFILE?, text: (read $manifest $text_max)}
+    let now = {manifest: $manifest, profile: $env.KEYAGENT_PROFILE?, agent: $env.KEYAGENT_SOCK?, text: (read $manifest $text_max)}
     let is_old = $is.mark != "" and (tell-kind $is.mark) == null
     let is_same = $is.seen == ($now | merge (see))
     if $is_old or not $is_same {

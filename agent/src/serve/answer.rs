@@ -23,6 +23,8 @@ use std::rc::Rc;
 #[derive(Default)]
 pub struct Session {
     staging: Option<Rc<RefCell<Staging>>>,
+    /// The project whose shell asked last, by the path of its directory.
+    loading: Option<Vec<u8>>,
     over: bool,
 }
 
@@ -30,6 +32,11 @@ impl Session {
     /// Whether the connection ends after this answer.
     pub fn is_over(&self) -> bool {
         self.over
+    }
+
+    /// The project whose shell waits for this answer, if one does.
+    pub fn loading(&self) -> Option<&Vec<u8>> {
+        self.loading.as_ref()
     }
 
     /// Made when it is first used: most connections stage nothing.
@@ -142,7 +149,9 @@ async fn dispatch_open(
         }
         Request::Show { name } => return encode(&Reply::Fact(vault()?.secret(&name)?.fact(&name))),
         Request::Load { profile } => {
-            return projects::load(keeper, peer, profile.as_ref(), fds).await;
+            let project = projects::project(keeper, fds).await?;
+            session.loading = Some(project.directory.path.clone());
+            return projects::load(keeper, peer, profile.as_ref(), &project);
         }
         Request::Bindings { profile } => {
             return projects::bindings(keeper, profile.as_ref(), fds).await;

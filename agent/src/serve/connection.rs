@@ -34,6 +34,10 @@ pub async fn serve(socket: Socket, place: Place, peer: Peer, keeper: Rc<Keeper>)
         place.work();
         let reply = answer::answer(&keeper, &mut session, &peer, frame).await;
         if write(&socket, &place, &reply).await.is_err() {
+            // A prompt does not wait for ever. The next one is to ask again.
+            if let Some(project) = session.loading() {
+                keeper.bump(project.clone()).await;
+            }
             return;
         }
         if session.is_over() {

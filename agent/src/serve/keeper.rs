@@ -262,6 +262,12 @@ impl Keeper {
         blocking(move || stamps.bump_all()).await;
     }
 
+    /// Tells the shells of one project that they should ask again.
+    pub async fn bump(&self, project: Vec<u8>) {
+        let stamps = self.stamps.clone();
+        blocking(move || stamps.bump([&project])).await;
+    }
+
     /// Tells the shells of those projects that would get something else.
     async fn tell(&self, old: Arc<Vault>, new: Arc<Vault>) {
         let (stamps, places) = (self.stamps.clone(), self.places.clone());

@@ -40,15 +40,14 @@ pub async fn resolve(
 }
 
 /// The env of a shell.
-pub async fn load(
+pub fn load(
     keeper: &Keeper,
     peer: &Peer,
     profile: Option<&ProfileName>,
-    fds: Handed,
+    project: &Project,
 ) -> Result<Answer, Refusal> {
-    let project = project(keeper, fds).await?;
     let vault = keeper.open()?.vault;
-    let permit = gate::admit_load(&vault, peer, &stand(keeper, Some(&project)), profile)?;
+    let permit = gate::admit_load(&vault, peer, &stand(keeper, Some(project)), profile)?;
     let env = vault.reveal(&permit)?;
     let loaded =
         env.into_iter().map(|(binding, version)| (binding, version.number, &version.value));
@@ -122,7 +121,7 @@ async fn optional_project(keeper: &Keeper, fds: Handed) -> Result<Option<Project
 }
 
 /// Read here if that takes no waiting, else where it keeps nobody waiting but who asked.
-async fn project(keeper: &Keeper, fds: Handed) -> Result<Project, Refusal> {
+pub async fn project(keeper: &Keeper, fds: Handed) -> Result<Project, Refusal> {
     let [directory, manifest] = fds.as_slice() else { return Err(Refusal::Malformed) };
     let seen = match glance(directory, manifest) {
         Some(seen) => {

@@ -2,9 +2,9 @@
 
 use crate::given;
 use crate::hook_shells::{
-    Shell, in_each_shell, lines_of_ours, own_manifest, project, projects, says,
+    BASH, Shell, in_each_shell, lines_of_ours, own_manifest, project, projects, says,
 };
-use keyagent_tests::{Home, copy_program};
+use keyagent_tests::{Home, copy_program, eventually};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 
@@ -140,6 +140,27 @@ fn an_agent_that_was_killed_is_started_again(shell: &Shell) {
     human.sees("none b none");
     let screen = human.leaves();
     assert_eq!(lines_of_ours(&screen, ""), 0, "{screen}");
+}
+
+/// A shell that gave up on an agent asks again once that agent is well.
+#[test]
+fn who_gave_up_on_an_agent_is_told_when_it_is_well() {
+    use keyagent_wire::Request;
+    use std::os::fd::AsFd;
+    let (home, agent) = projects();
+    let one = home.work().join("one");
+    let script = "cd one; prompt; ls \"$__keyagent_mark\"";
+    let mark = BASH.run(&home, script).stdout_text().trim_end().to_owned();
+    let halted = agent.halt();
+    let mut wire = home.wire();
+    let directory = fs::File::open(&one).expect("ours");
+    let manifest = fs::File::open(one.join("keyagent.toml")).expect("ours");
+    let load = keyagent_tests::Wire::frame(&Request::Load { profile: None });
+    wire.send_bytes_with(&load, &[directory.as_fd(), manifest.as_fd()]).expect("it listens");
+    drop(wire);
+    assert!(fs::exists(&mark).expect("ours"), "nothing has changed yet");
+    drop(halted);
+    eventually("the mark is taken away", || (!fs::exists(&mark).ok()?).then_some(()));
 }
 
 fn whatever_the_stamp_is_the_prompt_comes(shell: &Shell) {
