@@ -20,26 +20,24 @@ pub(crate) fn posix(out: &mut Vec<u8>, value: &[u8]) {
 
 /// Single quotes, as fish reads them.
 pub(crate) fn fish(out: &mut Vec<u8>, value: &[u8]) {
-    out.push(b'\'');
-    for &byte in value {
-        if matches!(byte, b'\'' | b'\\') {
-            out.push(b'\\');
-        }
-        out.push(byte);
-    }
-    out.push(b'\'');
+    backslashed(out, value, b'\'');
 }
 
 /// Double quotes, as Nushell reads them: text alone, of which nothing is expanded.
 pub(crate) fn nu(out: &mut Vec<u8>, text: &[u8]) {
-    out.push(b'"');
-    for &byte in text {
-        if matches!(byte, b'"' | b'\\') {
+    backslashed(out, text, b'"');
+}
+
+/// In quotes in which a backslash takes the quote, and itself, as they are.
+fn backslashed(out: &mut Vec<u8>, value: &[u8], quote: u8) {
+    out.push(quote);
+    for &byte in value {
+        if byte == quote || byte == b'\\' {
             out.push(b'\\');
         }
         out.push(byte);
     }
-    out.push(b'"');
+    out.push(quote);
 }
 
 /// A value as dotenv, if there is a form that node's dotenv and python-dotenv read alike.
