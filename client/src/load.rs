@@ -198,7 +198,7 @@ fn compose(
     out
 }
 
-/// Without a mark, a shell sees changes of the manifest alone.
+/// Empty if there is none: then there are no keys, and a shell looks at the manifest alone.
 fn mark(stand: Option<&Stand>) -> &[u8] {
     stand.and_then(|s| s.mark.as_ref()).map_or(b"", |mark| mark.as_os_str().as_bytes())
 }

@@ -27,8 +27,8 @@ pub(crate) struct Stamp {
 }
 
 impl Stamp {
-    /// The stamp of the project in that directory. None where there can be none: then a
-    /// shell sees changes of the manifest alone.
+    /// The stamp of the project in that directory. None where there can be none: then nobody
+    /// could tell a shell that it should ask again.
     pub(crate) fn of(place: &Place, project: &Path) -> Option<Self> {
         let path = directory(place).join(name(project.as_os_str().as_bytes()));
         match read(&path) {
