@@ -20,6 +20,7 @@ __keyagent_pwd=           # where we stood when the places were listed
 __keyagent_places=()      # where a manifest may be, the nearest first
 __keyagent_still=()       # what `test` has to find, as long as the nearest is the same
 __keyagent_manifest=      # the nearest manifest
+__keyagent_readable=      # set if that is a file that can be read
 __keyagent_mark=          # a file that is there as long as the agent knows nothing newer
 __keyagent_now=           # all that is looked at
 __keyagent_seen=          # what that was when keyagent was asked last; empty if the mark went
@@ -35,7 +36,7 @@ __keyagent_prompt() {
   __keyagent_status=$? __keyagent_text=''
   # Not `[[`: it would take no notice of case where the user has set nocasematch.
   test "$PWD" = "$__keyagent_pwd" "${__keyagent_still[@]}" || __keyagent_find
-  [[ ! -f $__keyagent_manifest || ! -r $__keyagent_manifest ]] ||
+  [[ ! $__keyagent_readable ]] ||
     IFS= read -r -u 9 -d '' -n "$__keyagent_text_max" __keyagent_text 9<"$__keyagent_manifest" || :
   __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}:${KEYAGENT_SOCK-}:$__keyagent_text
   test "$__keyagent_now" = "$__keyagent_seen" || __keyagent_reload || :
@@ -43,21 +44,31 @@ __keyagent_prompt() {
   [[ $- == *e* ]] || return "$__keyagent_status"
 }
 
-# The nearest manifest, and the test that says that it still is, and that the mark is there.
+# The nearest manifest, and the test that says that it still is one of its kind, and that the
+# mark is there.
 __keyagent_find() {
   local __keyagent_place
   [[ ! $__keyagent_mark || -e $__keyagent_mark ]] || __keyagent_seen=
   [ "$PWD" = "$__keyagent_pwd" ] || __keyagent_list_places
   __keyagent_manifest=
+  __keyagent_readable=
   __keyagent_still=()
   for __keyagent_place in "${__keyagent_places[@]}"; do
     if [[ -e $__keyagent_place ]]; then
       __keyagent_manifest=$__keyagent_place
-      __keyagent_still+=(-a -e "$__keyagent_place")
       break
     fi
     __keyagent_still+=(-a ! -e "$__keyagent_place")
   done
+  if [[ ! -f $__keyagent_manifest ]]; then
+    [[ ! $__keyagent_manifest ]] ||
+      __keyagent_still+=(-a -e "$__keyagent_manifest" -a ! -f "$__keyagent_manifest")
+  elif [[ ! -r $__keyagent_manifest ]]; then
+    __keyagent_still+=(-a -f "$__keyagent_manifest" -a ! -r "$__keyagent_manifest")
+  else
+    __keyagent_readable=yes
+    __keyagent_still+=(-a -f "$__keyagent_manifest" -a -r "$__keyagent_manifest")
+  fi
   [[ ! $__keyagent_mark ]] || __keyagent_still+=(-a -e "$__keyagent_mark")
 }
 
