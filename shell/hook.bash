@@ -37,7 +37,7 @@ __keyagent_prompt() {
   # Not `[[`: it would take no notice of case where the user has set nocasematch.
   test "$PWD" = "$__keyagent_pwd" "${__keyagent_still[@]}" || __keyagent_find
   [[ ! $__keyagent_readable ]] ||
-    IFS= read -r -u 9 -d '' -n "$__keyagent_text_max" __keyagent_text 9<"$__keyagent_manifest" || :
+    read -r -u 9 -N "$__keyagent_text_max" __keyagent_text 9<"$__keyagent_manifest" || :
   __keyagent_now=$__keyagent_manifest:${KEYAGENT_PROFILE-}:${KEYAGENT_LOADED-}:${DIRENV_KEYAGENT-}:${KEYAGENT_SOCK-}:$__keyagent_text
   test "$__keyagent_now" = "$__keyagent_seen" || __keyagent_reload || :
   # Under `set -e` a prompt that returns what the last command did would end the shell.
