@@ -71,7 +71,7 @@ function __keyagent_list_places
     set -l dir
     pwd -P 2>/dev/null | read -z dir
     string match -rq '(?s)^(?<dir>.*)\n$' -- "$dir"
-    while string match -q '/*' -- $dir; and test -O $dir; and test (count $__keyagent_places) -lt $__keyagent_places_max
+    while string match -q '/*' -- $dir; and test -O $dir; and not set -q __keyagent_places[$__keyagent_places_max]
         if test $dir = /
             set -a __keyagent_places /keyagent.toml
             break
@@ -135,6 +135,7 @@ function __keyagent_begin # MARK
     for var in $__keyagent_ours
         __keyagent_restore $var
     end
+    set -g __keyagent_ours
     set -eg KEYAGENT_LOADED
     set -g __keyagent_record
     set -g __keyagent_mark $argv[1]
@@ -181,9 +182,6 @@ function __keyagent_restore # VAR
         set $was[1..2] $var $was[3..]
     end
     set -eg $before
-    if set -l at (contains -i -- $var $__keyagent_ours)
-        set -e __keyagent_ours[$at]
-    end
 end
 
 # What a shell around this one has loaded is not the user's own either.
@@ -204,15 +202,17 @@ end
 # inside this one.
 function __keyagent_give_way
     set -l theirs (__keyagent_list_vars $DIRENV_KEYAGENT)
-    set -l left
-    for var in $__keyagent_ours
-        if not contains -- $var $theirs
+    set -l ours $__keyagent_ours
+    set -g __keyagent_ours
+    for var in $ours
+        if contains -- $var $theirs
+            set -a __keyagent_ours $var
+        else
             __keyagent_restore $var
-            set left $var
         end
     end
     # Of a record that is not true any more, nothing stays.
-    if set -q left[1]; or not set -q __keyagent_ours[1]
+    if test "$ours" != "$__keyagent_ours"; or not set -q __keyagent_ours[1]
         set -eg KEYAGENT_LOADED
         set -g __keyagent_record
     end
