@@ -12,16 +12,22 @@ __keyagent_client=keyagent
 
 use_keyagent() {
   # Long names: a variable of the project that is called the same would stay local here.
-  local __keyagent_exports __keyagent_status=0 __keyagent_flags=$-
-  # A trace would show the keys, and so would a trap on what is run.
+  local __keyagent_status=0 __keyagent_flags=$-
+  # A trace would show the keys, and so would a trap that functions inherit.
   { set +Tvx; } 2>/dev/null
-  __keyagent_exports=$("$__keyagent_client" export --format direnv --hook ${1:+"--profile=$1"} </dev/null) ||
-    __keyagent_status=$?
-  eval "$__keyagent_exports"
+  __keyagent_load "$@" || __keyagent_status=$?
   [[ $__keyagent_flags != *T* ]] || set -T
   [[ $__keyagent_flags != *v* ]] || set -v
   [[ $__keyagent_flags != *x* ]] || set -x
   # A failure is returned and no key is set; the rest of the .envrc goes on, unless it asked
   # for `strict_env`.
+  return "$__keyagent_status"
+}
+
+__keyagent_load() { # [PROFILE]
+  local __keyagent_exports __keyagent_status=0
+  __keyagent_exports=$("$__keyagent_client" export --format direnv --hook ${1:+"--profile=$1"} </dev/null) ||
+    __keyagent_status=$?
+  eval "$__keyagent_exports"
   return "$__keyagent_status"
 }

@@ -163,7 +163,8 @@ fn needs_direnv_an_envrc_asks_our_own_client() {
     let one = home.work().join("one");
     fs::create_dir(one.join("bin")).expect("ours");
     keyagent_tests::copy_program(std::path::Path::new("/bin/false"), &one.join("bin/keyagent"));
-    fs::write(one.join(".envrc"), "set -vx\nPATH_add bin\nuse keyagent\n").expect("ours");
+    let envrc = "set -vxT\ntrap 'echo \"$BASH_COMMAND\" >&2' DEBUG\nPATH_add bin\nuse keyagent\n";
+    fs::write(one.join(".envrc"), envrc).expect("ours");
     let direnv = |args: &[&str]| {
         home.command("direnv").args(args).env("DIRENV_CONFIG", &config).dir(&one).run()
     };
