@@ -3,6 +3,7 @@
 //! Arrows point down: `serve → gate → judge → vault`. The loop and its runtime live in
 //! `serve` alone; age in `vault/seal.rs` alone.
 
+pub mod audit;
 pub mod gate;
 pub mod grant;
 pub mod judge;
