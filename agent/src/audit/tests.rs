@@ -78,7 +78,7 @@ impl Scratch {
     fn texts(&self) -> Vec<(String, Vec<Vec<u8>>)> {
         let lines = |text: &Vec<u8>| record::lines(text).map(<[u8]>::to_vec).collect();
         let kept = self.files.kept();
-        kept.iter().map(|f| (f.name.clone(), lines(&f.text().expect("ours")))).collect()
+        kept.iter().map(|f| (f.name.clone(), lines(&f.text().unwrap_or_default()))).collect()
     }
 
     fn events(&self) -> Vec<String> {
