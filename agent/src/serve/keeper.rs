@@ -14,7 +14,9 @@ use crate::stamps::Stamps;
 use crate::vault::Vault;
 use crate::vault::change::Change;
 use crate::vault::difference::Difference;
+use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
+use keyagent_sys::stack;
 use keyagent_wire::Refusal;
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Unlock};
@@ -49,8 +51,6 @@ pub struct Keeper {
     staged_bytes: Rc<Cell<usize>>,
     /// What each of them has staged, to be forgotten with the rest.
     staged: RefCell<Vec<Weak<RefCell<Staging>>>>,
-    /// How often the vault was locked: an unlock that was overtaken opens nothing.
-    locks: Cell<u64>,
     failures: Cell<u32>,
     /// Held by whoever changes the vault's files.
     turn: Mutex<()>,
@@ -84,7 +84,6 @@ impl Keeper {
             parsed: Parsed::default(),
             staged_bytes: Rc::default(),
             staged: RefCell::default(),
-            locks: Cell::new(0),
             failures: Cell::new(0),
             turn: Mutex::new(()),
             deriving: Mutex::new(()),
@@ -122,10 +121,14 @@ impl Keeper {
             Found::Nothing => State::Missing,
             Found::Sealed => State::Locked,
             Found::Unusable(refusal) => State::Unusable(refusal),
-            Found::Plain => match store::open(&self.places, None, false) {
-                Ok(open) => State::Open { open, stale: None },
-                Err(refusal) => State::Unusable(refusal),
-            },
+            Found::Plain => {
+                let opened = store::open(&self.places, None, false, Opening::begin());
+                stack::burn_deep();
+                match opened {
+                    Ok(open) => State::Open { open, stale: None },
+                    Err(refusal) => State::Unusable(refusal),
+                }
+            }
         }
     }
 
@@ -167,9 +170,14 @@ impl Keeper {
     pub async fn init(&self, ask: Init) -> Result<(), Refusal> {
         let _inside = self.unlocks.enter()?;
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
-        let places = self.places.clone();
-        let made = blocking(move || store::init(&places, ask.passphrase.as_ref(), &ask.recipients))
-            .await?;
+        let (places, opening) = (self.places.clone(), Opening::begin());
+        let made = blocking(move || {
+            store::init(&places, ask.passphrase.as_ref(), &ask.recipients, opening)
+        });
+        let made = made.await?;
+        if !opening.stands() {
+            return Err(Refusal::Locked);
+        }
         tracing::info!("vault made");
         self.install(made);
         self.tell_all().await;
@@ -189,7 +197,7 @@ impl Keeper {
             );
         }
         let _inside = self.unlocks.enter()?;
-        let result = self.unlock_once(ask, self.locks.get()).await;
+        let result = self.unlock_once(ask, Opening::begin()).await;
         match &result {
             Ok(()) => self.failures.set(0),
             Err(Refusal::WrongPassphrase) => {
@@ -203,8 +211,8 @@ impl Keeper {
         result
     }
 
-    /// Opens nothing if the vault was locked since `locks` was counted.
-    async fn unlock_once(&self, ask: Unlock, locks: u64) -> Result<(), Refusal> {
+    /// Opens nothing if the vault was locked since that opening began.
+    async fn unlock_once(&self, ask: Unlock, opening: Opening) -> Result<(), Refusal> {
         let deriving = self.deriving.lock().await;
         let places = self.places.clone();
         let known = match &*self.state.borrow() {
@@ -215,7 +223,10 @@ impl Keeper {
         };
         let opened = blocking(move || match known {
             Some(open) => store::accept(&places, &open),
-            None => store::open(&places, ask.passphrase.as_ref(), ask.accept_rollback),
+            None => {
+                let passphrase = ask.passphrase.as_ref();
+                store::open(&places, passphrase, ask.accept_rollback, opening)
+            }
         });
         let opened = opened.await?;
         // `init` takes these two the other way round.
@@ -224,7 +235,7 @@ impl Keeper {
         // A change that was under way may have been written after this was read.
         let (places, read) = (self.places.clone(), opened.clone());
         let newer = blocking(move || store::reread(&places, &read)).await;
-        if self.locks.get() != locks {
+        if !opening.stands() {
             return Err(Refusal::Locked);
         }
         self.install(newer.ok().flatten().unwrap_or(opened));
@@ -243,7 +254,7 @@ impl Keeper {
 
     /// Whether there was anything to forget.
     fn forget(&self) -> bool {
-        self.locks.set(self.locks.get() + 1);
+        sealed::forget_all();
         for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
             staging.borrow_mut().forget();
         }
@@ -360,7 +371,13 @@ impl Keeper {
     }
 }
 
+/// Runs it off the loop, and leaves nothing of it on that thread's stack.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let work = move || {
+        let done = work();
+        stack::burn_deep();
+        done
+    };
     spawn_blocking(work).await.expect("blocking work neither panics nor is cancelled")
 }
 

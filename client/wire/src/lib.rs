@@ -8,6 +8,7 @@ pub mod fingerprint;
 pub mod frame;
 mod name;
 mod note;
+pub mod outline;
 mod refusal;
 pub mod reply;
 pub mod request;
