@@ -98,6 +98,7 @@ fn put_one(vault: &mut Vault, name: &SecretName, put: &Put, now: u64) -> (Outcom
         let secret = Secret {
             versions: vec![version(1, put, now)],
             exec_only: put.exec_only.unwrap_or(false),
+            confirm: put.confirm.unwrap_or_default(),
             note: put.note.clone(),
         };
         vault.secrets.insert(name.clone(), Arc::new(secret));
@@ -107,9 +108,11 @@ fn put_one(vault: &mut Vault, name: &SecretName, put: &Put, now: u64) -> (Outcom
     let secret = Secret {
         versions: if same { old.versions.clone() } else { succeed(old, put, now) },
         exec_only: put.exec_only.unwrap_or(old.exec_only),
+        confirm: put.confirm.unwrap_or(old.confirm),
         note: put.note.clone().or_else(|| old.note.clone()),
     };
-    let facts_changed = secret.exec_only != old.exec_only || secret.note != old.note;
+    let facts = |secret: &Secret| (secret.exec_only, secret.confirm, secret.note.clone());
+    let facts_changed = facts(&secret) != facts(old);
     let outcome = if same { Outcome::Same } else { Outcome::Updated(secret.active().number) };
     vault.secrets.insert(name.clone(), Arc::new(secret));
     (outcome, facts_changed)
@@ -208,7 +211,8 @@ mod tests {
         });
         let put = |clash| {
             let value = Value::new(b"x").expect("a value");
-            let put = Put { name: name("p/A_KEY"), value, clash, exec_only: None, note: None };
+            let name = name("p/A_KEY");
+            let put = Put { name, value, clash, exec_only: None, confirm: None, note: None };
             let (_, written) =
                 Change::Put(vec![Staged::Put(put)]).apply(&vault, 0).expect("there is room");
             written[0].name.to_string()

@@ -76,6 +76,7 @@ mod tests {
             value: Value::new(value).expect("a value"),
             clash: Clash::NewVersion,
             exec_only: Some(exec_only),
+            confirm: None,
             note: Note::new(note),
         };
         after(vault, Change::Put(vec![Staged::Put(put)]))

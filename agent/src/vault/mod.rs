@@ -16,7 +16,7 @@ use crate::gate::Permit;
 use crate::grant::Grant;
 use keyagent_wire::reply::{Fact, VersionFact, VersionState};
 use keyagent_wire::request::Binding;
-use keyagent_wire::{Note, Refusal, SecretName, Value};
+use keyagent_wire::{Confirm, Note, Refusal, SecretName, Value};
 use seal::Recipient;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +42,7 @@ pub struct Vault {
 pub struct Secret {
     pub(crate) versions: Vec<Arc<Version>>,
     pub(crate) exec_only: bool,
+    pub(crate) confirm: Confirm,
     pub(crate) note: Option<Note>,
 }
 
@@ -147,6 +148,11 @@ impl Secret {
         self.exec_only
     }
 
+    /// When the human is asked before it leaves.
+    pub fn confirm(&self) -> Confirm {
+        self.confirm
+    }
+
     /// All but the values.
     pub fn fact(&self, name: &SecretName) -> Fact {
         let version =
@@ -155,6 +161,7 @@ impl Secret {
             name: name.clone(),
             versions: self.versions.iter().map(version).collect(),
             exec_only: self.exec_only,
+            confirm: self.confirm,
             note: self.note.clone(),
         }
     }

@@ -8,6 +8,7 @@ use super::file::{self, BACKUPS};
 use super::seal::{self, Identity, Recipient, Unsealing};
 use super::{Vault, format};
 use crate::places::Places;
+use crate::spawner::{Spawner, scrypt};
 use keyagent_wire::reply::Written;
 use keyagent_wire::{Limit, Refusal, Value, VaultFault, VaultFile};
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,7 @@ pub fn look(places: &Places) -> Found {
 /// that is there already is never touched.
 pub fn init(
     places: &Places,
+    spawner: &Spawner,
     passphrase: Option<&Value>,
     recipients: &[String],
 ) -> Result<Open, Refusal> {
@@ -86,7 +88,7 @@ pub fn init(
     if places.vault().symlink_metadata().is_ok() || has_backups(places) {
         return Err(Refusal::VaultExists);
     }
-    let identity = Arc::new(identity_for_init(places, passphrase)?);
+    let identity = Arc::new(identity_for_init(places, spawner, passphrase)?);
     let mut all = vec![identity.recipient()];
     all.extend(others);
     let mut vault = Vault::new(random_id()?, all);
@@ -97,10 +99,11 @@ pub fn init(
 /// Opens the vault. With `accept_rollback` an older vault than was seen is taken as it is.
 pub fn open(
     places: &Places,
+    spawner: &Spawner,
     passphrase: Option<&Value>,
     accept_rollback: bool,
 ) -> Result<Open, Refusal> {
-    let identity = Arc::new(open_identity(places, passphrase)?);
+    let identity = Arc::new(open_identity(places, spawner, passphrase)?);
     let open = read(places, &identity).map_err(|fault| vault_refusal(places, &identity, fault))?;
     if let Err(fault) = check_state(places, &open.vault) {
         let backup = newest_backup(places, &identity, open.vault.generation + 1);
@@ -192,30 +195,36 @@ fn parse(bytes: &[u8], identity: &Arc<Identity>) -> Result<Open, VaultFault> {
     Ok(Open { vault: Arc::new(vault), identity: identity.clone(), digest: digest(bytes) })
 }
 
-fn identity_for_init(places: &Places, passphrase: Option<&Value>) -> Result<Identity, Refusal> {
-    match open_identity(places, passphrase) {
+fn identity_for_init(
+    places: &Places,
+    spawner: &Spawner,
+    passphrase: Option<&Value>,
+) -> Result<Identity, Refusal> {
+    match open_identity(places, spawner, passphrase) {
         Err(Refusal::Vault { fault: VaultFault::Missing, .. }) => {}
         known => return known,
     }
     let identity = Identity::generate();
     let text = identity.text();
     let bytes = match passphrase {
-        Some(passphrase) => {
-            seal::seal_by_passphrase(&text, passphrase).ok_or(Refusal::WrongPassphrase)?
-        }
+        Some(passphrase) => scrypt::seal(spawner, &text, passphrase)?,
         None => text.to_vec(),
     };
     file::replace(&places.identity(), &bytes, 0, |_| true).map_err(not_written)?;
     Ok(identity)
 }
 
-fn open_identity(places: &Places, passphrase: Option<&Value>) -> Result<Identity, Refusal> {
+fn open_identity(
+    places: &Places,
+    spawner: &Spawner,
+    passphrase: Option<&Value>,
+) -> Result<Identity, Refusal> {
     let fault = |fault| refusal(VaultFile::Identity, fault);
     let bytes = zeroize::Zeroizing::new(file::read_guarded(&places.identity()).map_err(fault)?);
     if !seal::is_age(&bytes) {
         return Identity::parse(&bytes).map_err(fault);
     }
-    match seal::unseal_by_passphrase(&bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?) {
+    match scrypt::unseal(spawner, &bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?)? {
         Unsealing::Plain(text) => Identity::parse(&text).map_err(fault),
         Unsealing::WrongPassphrase => Err(Refusal::WrongPassphrase),
         Unsealing::Fault(found) => Err(fault(found)),

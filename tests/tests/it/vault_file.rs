@@ -4,7 +4,7 @@
 use keyagent_tests::wire::{done, refused};
 use keyagent_tests::{Agent, Home, Random, Wire, eventually};
 use keyagent_wire::reply::VaultState;
-use keyagent_wire::request::Unlock;
+use keyagent_wire::request::{Key, Unlock};
 use keyagent_wire::{Refusal, Request, VaultFault, VaultFile};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -37,7 +37,7 @@ impl Locked {
     }
 
     fn unlock(&mut self, accept_rollback: bool) -> keyagent_wire::Reply {
-        self.wire.ask(&Request::Unlock(Unlock { passphrase: None, accept_rollback }))
+        self.wire.ask(&Request::Unlock(Unlock { key: Key::Stored, accept_rollback, seconds: None }))
     }
 
     /// The refusal's fault, after checking all else about it.

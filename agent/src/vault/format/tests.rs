@@ -10,6 +10,7 @@ fn put(name: &str, value: &[u8]) -> Staged {
         value: Value::new(value).expect("a value"),
         clash: Clash::NewVersion,
         exec_only: Some(true),
+        confirm: Some(Confirm::Session),
         note: Note::new("for é"),
     })
 }
