@@ -1,5 +1,6 @@
 //! keyagentd: the agent. Reads as the list of what happens, in order, before it serves.
 
+use keyagent_sys::arena::Protection;
 use keyagentd::config::Config;
 use keyagentd::log;
 use keyagentd::places::Places;
@@ -82,6 +83,11 @@ fn run(detach: bool, handed: Option<OwnedFd>) -> ExitCode {
     };
     // Without a log, or with a leftover, it still serves.
     let _ = log::start(&places.log());
+    match keyagent_sys::arena::start() {
+        Ok(Protection::Secret) => {}
+        Ok(weaker) => tracing::warn!(?weaker, "memory is protected less than it could be"),
+        Err(error) => return fail(&format!("cannot map memory for keys: {error}")),
+    }
     if let Err(error) = store::tidy(&places) {
         tracing::warn!(%error, "cannot tidy the vault's directory");
     }

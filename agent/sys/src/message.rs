@@ -136,13 +136,15 @@ mod tests {
         }
         let open = || std::fs::read_dir("/proc/self/fd").expect("proc is mounted").count();
         let before = open();
+        // Other tests of this process open and close what they need meanwhile.
+        let is_back = || (0..10_000).any(|_| open() <= before);
         send(&near, 9);
         drop(receive(far.as_fd(), &mut buffer, true).expect("there is a message"));
-        assert_eq!(open(), before, "what came with a cut message is closed");
+        assert!(is_back(), "what came with a cut message is closed");
         send(&near, 1);
         let received = receive(far.as_fd(), &mut buffer, false).expect("there is a message");
         assert_eq!((received.bytes, received.descriptors.len(), received.cut), (1, 0, true));
-        assert_eq!(open(), before, "what there was no room for is closed");
+        assert!(is_back(), "what there was no room for is closed");
         drop(near);
         assert_eq!(receive(far.as_fd(), &mut buffer, true).expect("the end").bytes, 0);
     }

@@ -10,6 +10,7 @@ pub mod frame;
 pub mod health;
 mod name;
 mod note;
+pub mod outline;
 mod refusal;
 pub mod reply;
 pub mod request;
