@@ -3,6 +3,7 @@
 //! Arrows point down: `serve → gate → judge → vault`. The loop and its runtime live in
 //! `serve` alone; age in `vault/seal.rs` alone.
 
+pub mod config;
 pub mod gate;
 pub mod grant;
 pub mod judge;
@@ -12,5 +13,6 @@ pub mod peer;
 pub mod places;
 pub mod review;
 pub mod serve;
+pub mod spawner;
 pub mod stamps;
 pub mod vault;

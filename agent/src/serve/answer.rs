@@ -86,7 +86,7 @@ fn request_of(frame: &Frame) -> Result<Request, Refusal> {
 /// Whether a request has use for that many descriptors.
 fn takes(request: &Request, descriptors: usize) -> bool {
     match request {
-        Request::Resolve(_) | Request::Bind(_) => matches!(descriptors, 0 | 2),
+        Request::Resolve(_) | Request::Bind(_) | Request::Ask(_) => matches!(descriptors, 0 | 2),
         Request::Review
         | Request::Allow { .. }
         | Request::Load { .. }
@@ -105,6 +105,7 @@ async fn dispatch(
 ) -> Result<Answer, Refusal> {
     match request {
         Request::Status => return encode(&Reply::Status(keeper.status())),
+        Request::Health => return encode(&Reply::Health(keeper.health())),
         Request::Init(ask) => keeper.init(ask).await?,
         Request::Unlock(ask) => keeper.unlock(ask).await?,
         Request::Lock => keeper.lock().await,
@@ -167,11 +168,14 @@ async fn dispatch_open(
         Request::Move { old, new } => drop(keeper.change(Change::Move(old, new)).await?),
         Request::Allow { manifest } => projects::allow(keeper, manifest, fds).await?,
         Request::Deny => projects::deny(keeper, fds).await?,
-        Request::Status | Request::Init(_) | Request::Unlock(_) | Request::Lock | Request::Stop => {
-            unreachable!("dispatch has answered these")
-        }
+        rare => return dispatch_rare(keeper, rare).await,
     }
     encode(&Reply::Done)
+}
+
+/// What a human asks once in a while.
+async fn dispatch_rare(_keeper: &Keeper, _request: Request) -> Result<Answer, Refusal> {
+    Err(Refusal::UnknownOp)
 }
 
 fn bounded(names: Vec<SecretName>) -> Result<Vec<SecretName>, Refusal> {

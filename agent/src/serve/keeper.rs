@@ -7,9 +7,11 @@
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
+use crate::config::Config;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
 use crate::places::Places;
+use crate::spawner::Spawner;
 use crate::stamps::Stamps;
 use crate::vault::Vault;
 use crate::vault::change::Change;
@@ -18,8 +20,9 @@ use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
+use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
-use keyagent_wire::request::{Init, Unlock};
+use keyagent_wire::request::{Init, Key, Seal, Unlock};
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -44,6 +47,8 @@ const LOOKS_MAX: usize = 16;
 /// The vault of this agent.
 pub struct Keeper {
     places: Arc<Places>,
+    config: Config,
+    spawner: Arc<Spawner>,
     state: RefCell<State>,
     /// Parsed manifests.
     pub parsed: Parsed,
@@ -75,10 +80,12 @@ enum State {
 
 impl Keeper {
     /// A keeper of what is at those places.
-    pub fn new(places: Places) -> Self {
+    pub fn new(places: Places, config: Config, spawner: Spawner) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
         let keeper = Self {
             places: Arc::new(places),
+            config,
+            spawner: Arc::new(spawner),
             stamps,
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
@@ -103,6 +110,11 @@ impl Keeper {
         &self.places
     }
 
+    /// What the user has configured.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
     /// Looks again at what is on disk, unless the vault is open or locked.
     pub fn examine(&self) {
         if !matches!(*self.state.borrow(), State::Missing | State::Unusable(_)) {
@@ -122,7 +134,8 @@ impl Keeper {
             Found::Sealed => State::Locked,
             Found::Unusable(refusal) => State::Unusable(refusal),
             Found::Plain => {
-                let opened = store::open(&self.places, None, false, Opening::begin());
+                let opening = Opening::begin();
+                let opened = store::open(&self.places, &self.spawner, None, false, opening);
                 stack::burn_deep();
                 match opened {
                     Ok(open) => State::Open { open, stale: None },
@@ -166,13 +179,24 @@ impl Keeper {
         }
     }
 
+    /// How well the agent is protected, and when it locks by itself.
+    pub fn health(&self) -> Health {
+        Health { findings: Vec::new(), idle_seconds: None, hard_seconds: None }
+    }
+
     /// Makes identity and vault, and opens it.
     pub async fn init(&self, ask: Init) -> Result<(), Refusal> {
         let _inside = self.unlocks.enter()?;
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
-        let (places, opening) = (self.places.clone(), Opening::begin());
+        let (places, spawner) = (self.places.clone(), self.spawner.clone());
+        let passphrase = match ask.seal {
+            Seal::Nothing => None,
+            Seal::Passphrase(passphrase) => Some(passphrase),
+            Seal::Keyring(_) | Seal::Identity(_) => return Err(Refusal::UnknownOp),
+        };
+        let opening = Opening::begin();
         let made = blocking(move || {
-            store::init(&places, ask.passphrase.as_ref(), &ask.recipients, opening)
+            store::init(&places, &spawner, passphrase.as_ref(), &ask.recipients, opening)
         });
         let made = made.await?;
         if !opening.stands() {
@@ -214,7 +238,12 @@ impl Keeper {
     /// Opens nothing if the vault was locked since that opening began.
     async fn unlock_once(&self, ask: Unlock, opening: Opening) -> Result<(), Refusal> {
         let deriving = self.deriving.lock().await;
-        let places = self.places.clone();
+        let (places, spawner) = (self.places.clone(), self.spawner.clone());
+        let passphrase = match ask.key {
+            Key::Stored => None,
+            Key::Passphrase(passphrase) => Some(passphrase),
+            Key::Pinentry(_) => return Err(Refusal::UnknownOp),
+        };
         let known = match &*self.state.borrow() {
             // Another has opened it while this one waited.
             State::Open { .. } if !ask.accept_rollback => return Ok(()),
@@ -224,8 +253,8 @@ impl Keeper {
         let opened = blocking(move || match known {
             Some(open) => store::accept(&places, &open),
             None => {
-                let passphrase = ask.passphrase.as_ref();
-                store::open(&places, passphrase, ask.accept_rollback, opening)
+                let passphrase = passphrase.as_ref();
+                store::open(&places, &spawner, passphrase, ask.accept_rollback, opening)
             }
         });
         let opened = opened.await?;

@@ -50,8 +50,8 @@ impl Staging {
     pub fn put(&mut self, put: Put) -> Result<(), Refusal> {
         self.hold(put.value.byte_count())?;
         let value = Sealed::of(&put.value, Kind::Version)?;
-        let Put { name, clash, exec_only, note, .. } = put;
-        self.staged.push(Staged::Put(change::Put { name, value, clash, exec_only, note }));
+        let Put { name, clash, exec_only, confirm, note, .. } = put;
+        self.staged.push(Staged::Put(change::Put { name, value, clash, exec_only, confirm, note }));
         Ok(())
     }
 

@@ -8,7 +8,7 @@ use super::{Original, Secret, VERSIONS_MAX, Vault, Version};
 use crate::grant::{Directory, GRANTS_PER_DIRECTORY_MAX, Grant};
 use keyagent_wire::reply::{Outcome, VersionState, Written};
 use keyagent_wire::request::Clash;
-use keyagent_wire::{Note, Refusal, SecretName};
+use keyagent_wire::{Confirm, Note, Refusal, SecretName};
 use std::sync::Arc;
 
 /// How many names `NAME-2`, `NAME-3`, … are tried.
@@ -46,6 +46,8 @@ pub struct Put {
     pub clash: Clash,
     /// Never export it. Kept as it is if absent.
     pub exec_only: Option<bool>,
+    /// When to ask the human. Kept as it is if absent.
+    pub confirm: Option<Confirm>,
     /// A line for humans. Kept as it is if absent.
     pub note: Option<Note>,
 }
@@ -118,6 +120,7 @@ fn put_one(
         let secret = Secret {
             versions: vec![version(1, put, now)],
             exec_only: put.exec_only.unwrap_or(false),
+            confirm: put.confirm.unwrap_or_default(),
             note: put.note.clone(),
         };
         vault.secrets.insert(name.clone(), Arc::new(secret));
@@ -127,9 +130,11 @@ fn put_one(
     let secret = Secret {
         versions: if same { old.versions.clone() } else { succeed(old, put, now) },
         exec_only: put.exec_only.unwrap_or(old.exec_only),
+        confirm: put.confirm.unwrap_or(old.confirm),
         note: put.note.clone().or_else(|| old.note.clone()),
     };
-    let facts_changed = secret.exec_only != old.exec_only || secret.note != old.note;
+    let facts = |secret: &Secret| (secret.exec_only, secret.confirm, secret.note.clone());
+    let facts_changed = facts(&secret) != facts(old);
     let outcome = if same { Outcome::Same } else { Outcome::Updated(secret.active().number) };
     vault.secrets.insert(name.clone(), Arc::new(secret));
     Ok((outcome, facts_changed))
@@ -231,7 +236,8 @@ mod tests {
         let put = |clash| {
             let value = Value::new(b"x").expect("a value");
             let value = Sealed::of(&value, Kind::Version).expect("there is a data key");
-            let put = Put { name: name("p/A_KEY"), value, clash, exec_only: None, note: None };
+            let name = name("p/A_KEY");
+            let put = Put { name, value, clash, exec_only: None, confirm: None, note: None };
             let (_, written) =
                 Change::Put(vec![Staged::Put(put)]).apply(&vault, 0).expect("there is room");
             written[0].name.to_string()

@@ -81,6 +81,7 @@ mod tests {
             value: Sealed::of(&value, Kind::Version).expect("there is a data key"),
             clash: Clash::NewVersion,
             exec_only: Some(exec_only),
+            confirm: None,
             note: Note::new(note),
         };
         after(vault, Change::Put(vec![Staged::Put(put)]))

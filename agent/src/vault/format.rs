@@ -1,4 +1,4 @@
-//! What is inside a vault file: `{"format":1,"mac":"…","vault":{…}}`, plain JSON, padded.
+//! What is inside a vault file: `{"format":2,"mac":"…","vault":{…}}`, plain JSON, padded.
 //!
 //! age does not say who sealed a file, so the MAC, keyed from the identity, does: it covers
 //! the format number and the very bytes of the `vault` member. A field that this format does
@@ -11,7 +11,7 @@ use crate::grant::{Directory, Grant};
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
 use hmac::Mac;
 use keyagent_wire::reply::VersionState;
-use keyagent_wire::{Channel, Note, SecretName, Value, VaultFault};
+use keyagent_wire::{Channel, Confirm, Note, SecretName, Value, VaultFault};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::borrow::Cow;
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 /// The format that is written, and the newest that is read.
-pub const FORMAT: u64 = 1;
+pub const FORMAT: u64 = 2;
 /// Files are padded to a multiple of this, so that their size says little.
 const PADDING_BYTES: usize = 4096;
 
@@ -58,6 +58,8 @@ struct SecretBody<'a> {
     versions: Vec<VersionBody<'a>>,
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     exec_only: bool,
+    #[serde(default, skip_serializing_if = "ConfirmBody::is_none")]
+    confirm: ConfirmBody,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     note: Option<String>,
 }
@@ -83,6 +85,22 @@ enum StateBody {
     Active,
     Grace,
     Revoked,
+}
+
+/// Since format 2.
+#[derive(Serialize, Deserialize, Clone, Copy, Default, PartialEq)]
+#[serde(rename_all = "snake_case")]
+enum ConfirmBody {
+    #[default]
+    None,
+    Session,
+    Always,
+}
+
+impl ConfirmBody {
+    fn is_none(&self) -> bool {
+        *self == Self::None
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -199,8 +217,25 @@ fn secret_body(secret: &Secret) -> Result<SecretBody<'static>, Locked> {
     Ok(SecretBody {
         versions: secret.versions.iter().map(|v| version_body(v)).collect::<Result<_, _>>()?,
         exec_only: secret.exec_only,
+        confirm: confirm_body(secret.confirm),
         note: secret.note.as_ref().map(|n| n.as_str().to_owned()),
     })
+}
+
+fn confirm_body(confirm: Confirm) -> ConfirmBody {
+    match confirm {
+        Confirm::None => ConfirmBody::None,
+        Confirm::Session => ConfirmBody::Session,
+        Confirm::Always => ConfirmBody::Always,
+    }
+}
+
+fn confirm_of(body: ConfirmBody) -> Confirm {
+    match body {
+        ConfirmBody::None => Confirm::None,
+        ConfirmBody::Session => Confirm::Session,
+        ConfirmBody::Always => Confirm::Always,
+    }
 }
 
 /// Strings are wiped by the allocator, as all that is freed.
@@ -267,7 +302,8 @@ fn secret_of(body: SecretBody<'_>) -> Result<Arc<Secret>, Unread> {
     if versions.is_empty() {
         return Err(MALFORMED);
     }
-    Ok(Arc::new(Secret { versions, exec_only: body.exec_only, note }))
+    let (exec_only, confirm) = (body.exec_only, confirm_of(body.confirm));
+    Ok(Arc::new(Secret { versions, exec_only, confirm, note }))
 }
 
 fn version_of(body: VersionBody<'_>) -> Result<Arc<Version>, Unread> {

@@ -17,7 +17,7 @@ use crate::gate::Permit;
 use crate::grant::Grant;
 use keyagent_wire::reply::{Fact, VersionFact, VersionState};
 use keyagent_wire::request::Binding;
-use keyagent_wire::{Note, Refusal, SecretName};
+use keyagent_wire::{Confirm, Note, Refusal, SecretName};
 use seal::Recipient;
 use sealed::Sealed;
 use std::collections::BTreeMap;
@@ -44,6 +44,7 @@ pub struct Vault {
 pub struct Secret {
     pub(crate) versions: Vec<Arc<Version>>,
     pub(crate) exec_only: bool,
+    pub(crate) confirm: Confirm,
     pub(crate) note: Option<Note>,
 }
 
@@ -149,6 +150,11 @@ impl Secret {
         self.exec_only
     }
 
+    /// When the human is asked before it leaves.
+    pub fn confirm(&self) -> Confirm {
+        self.confirm
+    }
+
     /// All but the values.
     pub fn fact(&self, name: &SecretName) -> Fact {
         let version =
@@ -157,6 +163,7 @@ impl Secret {
             name: name.clone(),
             versions: self.versions.iter().map(version).collect(),
             exec_only: self.exec_only,
+            confirm: self.confirm,
             note: self.note.clone(),
         }
     }

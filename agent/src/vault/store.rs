@@ -10,6 +10,7 @@ use super::seal::{self, Identity, Recipient, Unsealing};
 use super::sealed::Opening;
 use super::{Vault, format};
 use crate::places::Places;
+use crate::spawner::{Spawner, scrypt};
 use keyagent_wire::reply::Written;
 use keyagent_wire::{Limit, Refusal, Value, VaultFault, VaultFile};
 use serde::{Deserialize, Serialize};
@@ -72,6 +73,7 @@ pub fn look(places: &Places) -> Found {
 /// that is there already is never touched.
 pub fn init(
     places: &Places,
+    spawner: &Spawner,
     passphrase: Option<&Value>,
     recipients: &[String],
     opening: Opening,
@@ -89,7 +91,7 @@ pub fn init(
     if places.vault().symlink_metadata().is_ok() || has_backups(places) {
         return Err(Refusal::VaultExists);
     }
-    let identity = identity_for_init(places, passphrase)?;
+    let identity = identity_for_init(places, spawner, passphrase)?;
     let mut all = vec![identity.recipient()];
     all.extend(others);
     let mut vault = Vault::new(random_id()?, all);
@@ -102,11 +104,12 @@ pub fn init(
 /// Opens the vault. With `accept_rollback` an older vault than was seen is taken as it is.
 pub fn open(
     places: &Places,
+    spawner: &Spawner,
     passphrase: Option<&Value>,
     accept_rollback: bool,
     opening: Opening,
 ) -> Result<Open, Refusal> {
-    open_with(places, &identity_text(places, passphrase)?, accept_rollback, opening)
+    open_with(places, &identity_text(places, spawner, passphrase)?, accept_rollback, opening)
 }
 
 /// Opens the vault with the plain text of its identity, from wherever that comes.
@@ -212,8 +215,12 @@ fn parse(bytes: &[u8], identity: &Identity) -> Result<Open, Unread> {
     Ok(Open { vault: Arc::new(vault), digest: digest(bytes) })
 }
 
-fn identity_for_init(places: &Places, passphrase: Option<&Value>) -> Result<Identity, Refusal> {
-    match identity_text(places, passphrase) {
+fn identity_for_init(
+    places: &Places,
+    spawner: &Spawner,
+    passphrase: Option<&Value>,
+) -> Result<Identity, Refusal> {
+    match identity_text(places, spawner, passphrase) {
         Err(Refusal::Vault { fault: VaultFault::Missing, .. }) => {}
         known => {
             let known = Identity::parse(&known?);
@@ -223,9 +230,7 @@ fn identity_for_init(places: &Places, passphrase: Option<&Value>) -> Result<Iden
     let identity = Identity::generate();
     let text = identity.text();
     let bytes = match passphrase {
-        Some(passphrase) => {
-            seal::seal_by_passphrase(&text, passphrase).ok_or(Refusal::WrongPassphrase)?
-        }
+        Some(passphrase) => scrypt::seal(spawner, &text, passphrase)?,
         None => text.to_vec(),
     };
     file::replace(&places.identity(), &bytes, 0, |_| true).map_err(not_written)?;
@@ -235,6 +240,7 @@ fn identity_for_init(places: &Places, passphrase: Option<&Value>) -> Result<Iden
 /// The plain text of the identity file.
 pub fn identity_text(
     places: &Places,
+    spawner: &Spawner,
     passphrase: Option<&Value>,
 ) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let fault = |fault| refusal(VaultFile::Identity, fault);
@@ -242,7 +248,7 @@ pub fn identity_text(
     if !seal::is_age(&bytes) {
         return Ok(bytes);
     }
-    match seal::unseal_by_passphrase(&bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?) {
+    match scrypt::unseal(spawner, &bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?)? {
         Unsealing::Plain(text) => Ok(text),
         Unsealing::WrongPassphrase => Err(Refusal::WrongPassphrase),
         Unsealing::Fault(found) => Err(fault(found)),

@@ -27,6 +27,25 @@ pub struct Received {
 /// nix's `recvmsg` will not list the descriptors of a message that was cut, though the
 /// kernel has opened some of them: they would stay open for ever. Hence libc.
 pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8], room: bool) -> Result<Received, Errno> {
+    receive_with(socket, into, room, libc::MSG_DONTWAIT)
+}
+
+/// Receives, and waits until there is something.
+pub fn receive_blocking(socket: BorrowedFd<'_>, into: &mut [u8]) -> Result<Received, Errno> {
+    loop {
+        match receive_with(socket, into, true, 0) {
+            Err(Errno::EINTR) => {}
+            done => return done,
+        }
+    }
+}
+
+fn receive_with(
+    socket: BorrowedFd<'_>,
+    into: &mut [u8],
+    room: bool,
+    flags: libc::c_int,
+) -> Result<Received, Errno> {
     let mut control = [0u64; CONTROL_WORDS];
     let mut slice = libc::iovec { iov_base: into.as_mut_ptr().cast(), iov_len: into.len() };
     // SAFETY: msghdr is plain old data, for which all zeroes is a valid, empty header.
@@ -37,7 +56,7 @@ pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8], room: bool) -> Result<Re
         header.msg_control = control.as_mut_ptr().cast();
         header.msg_controllen = libc_len(DESCRIPTORS_MAX) as _;
     }
-    let flags = libc::MSG_CMSG_CLOEXEC | libc::MSG_DONTWAIT;
+    let flags = libc::MSG_CMSG_CLOEXEC | flags;
     // SAFETY: the header points at `slice`, `into` and, if at all, `control`, which outlive
     // the call, with their true lengths.
     let bytes =

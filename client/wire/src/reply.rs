@@ -1,6 +1,8 @@
 //! What the agent may answer. Variants are only ever appended (PROTOCOL.md).
 
-use crate::request::Binding;
+use crate::event::{Event, Verified};
+use crate::health::Health;
+use crate::request::{Binding, Confirm};
 use crate::{EnvName, Note, ProfileName, Refusal, SecretName, Value};
 use bincode::{Decode, Encode};
 
@@ -50,6 +52,19 @@ pub enum Reply {
         /// The bindings.
         bound: Vec<Bound>,
     },
+    /// How well the agent is protected.
+    Health(Health),
+    /// Events of the audit log, oldest first.
+    Events {
+        /// The events.
+        events: Vec<Event>,
+        /// Whether there are older ones.
+        more: bool,
+    },
+    /// What the check of the audit log found.
+    Verified(Verified),
+    /// Who can read the vault file, the identity's own recipient first.
+    Recipients(Vec<String>),
 }
 
 /// One variable of a shell's env.
@@ -140,6 +155,8 @@ pub struct Fact {
     pub versions: Vec<VersionFact>,
     /// Whether it is never exported.
     pub exec_only: bool,
+    /// When the human is asked.
+    pub confirm: Confirm,
     /// A line for humans.
     pub note: Option<Note>,
 }

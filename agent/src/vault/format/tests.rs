@@ -16,6 +16,7 @@ fn put(name: &str, value: &[u8]) -> Staged {
         value: sealed(value, Kind::Version),
         clash: Clash::NewVersion,
         exec_only: Some(true),
+        confirm: Some(Confirm::Session),
         note: Note::new("for é"),
     })
 }
@@ -78,8 +79,8 @@ fn a_vault_of_another_hand_is_forged() {
 #[test]
 fn a_newer_format_says_so_before_anything_else() {
     let identity = Identity::generate();
-    let newer = br#"{"format":2,"seal":"of another kind"}"#;
-    assert_eq!(read(newer, &identity).err(), Some(Unread::Fault(VaultFault::NewerFormat(2))));
+    let newer = br#"{"format":3,"seal":"of another kind"}"#;
+    assert_eq!(read(newer, &identity).err(), Some(Unread::Fault(VaultFault::NewerFormat(3))));
     assert_eq!(read(b"{}", &identity).err(), Some(MALFORMED));
     assert_eq!(read(b"", &identity).err(), Some(MALFORMED));
 }
