@@ -4,6 +4,7 @@
 //! `serve` alone; age in `vault/seal.rs` alone.
 
 pub mod audit;
+pub mod config;
 pub mod gate;
 pub mod grant;
 pub mod judge;
@@ -13,5 +14,6 @@ pub mod peer;
 pub mod places;
 pub mod review;
 pub mod serve;
+pub mod spawner;
 pub mod stamps;
 pub mod vault;

@@ -1,11 +1,14 @@
 //! keyagentd: the agent. Reads as the list of what happens, in order, before it serves.
 
+use keyagent_sys::arena::Protection;
+use keyagentd::config::Config;
 use keyagentd::log;
 use keyagentd::places::Places;
 use keyagentd::serve::{
     self,
     listen::{Claim, ClaimError},
 };
+use keyagentd::spawner::Spawner;
 use keyagentd::vault::store;
 use std::fs::File;
 use std::io::{self, Write};
@@ -59,9 +62,20 @@ fn run(detach: bool, handed: Option<OwnedFd>) -> ExitCode {
     let Some(places) = Places::of_user() else {
         return fail("cannot find a home directory: HOME is not set");
     };
+    let config = match Config::read(&places.config_file()) {
+        Ok(config) => config,
+        Err(error) => {
+            let path = keyagent_wire::escape(places.config_file().as_os_str().as_encoded_bytes());
+            return fail(&format!("cannot read `{path}`: {error}"));
+        }
+    };
     if detach && let Err(error) = keyagent_sys::detach::detach() {
         return fail(&format!("cannot detach: {error}"));
     }
+    let spawner = match Spawner::fork() {
+        Ok(spawner) => spawner,
+        Err(error) => return fail(&format!("cannot start the spawner: {error}")),
+    };
     let mut claim = match Claim::take(places.socket()) {
         Ok(claim) => claim,
         Err(ClaimError::Running) if detach => return say("running\n"),
@@ -69,6 +83,11 @@ fn run(detach: bool, handed: Option<OwnedFd>) -> ExitCode {
     };
     // Without a log, or with a leftover, it still serves.
     let _ = log::start(&places.log());
+    match keyagent_sys::arena::start() {
+        Ok(Protection::Secret) => {}
+        Ok(weaker) => tracing::warn!(?weaker, "memory is protected less than it could be"),
+        Err(error) => return fail(&format!("cannot map memory for keys: {error}")),
+    }
     if let Err(error) = store::tidy(&places) {
         tracing::warn!(%error, "cannot tidy the vault's directory");
     }
@@ -80,7 +99,8 @@ fn run(detach: bool, handed: Option<OwnedFd>) -> ExitCode {
         };
         // Whoever asked us to stop sees the end of the stream when the socket is gone.
         let leave = || drop(claim.remove_socket());
-        serve::run(listener, places, ready, leave).map_err(|error| format!("cannot serve: {error}"))
+        serve::run(listener, places, config, spawner, ready, leave)
+            .map_err(|error| format!("cannot serve: {error}"))
     });
     match served {
         Ok(()) => ExitCode::SUCCESS,

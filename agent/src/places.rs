@@ -49,6 +49,11 @@ impl Places {
         &self.config
     }
 
+    /// The user's own configuration.
+    pub fn config_file(&self) -> PathBuf {
+        self.config.join("config.toml")
+    }
+
     /// Where we listen.
     pub fn socket(&self) -> &Place {
         &self.socket

@@ -13,6 +13,15 @@ pub(crate) fn day(seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// A stretch of time as `8h`, `90s` or `1h30m`: what `unlock -t` and config.toml take.
+pub(crate) fn span(seconds: u64) -> String {
+    let (hours, minutes, rest) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    let parts = [(hours, 'h'), (minutes, 'm'), (rest, 's')];
+    let text: String =
+        parts.iter().filter(|(n, _)| *n > 0).map(|(n, unit)| format!("{n}{unit}")).collect();
+    if text.is_empty() { "0s".to_owned() } else { text }
+}
+
 /// Howard Hinnant's `civil_from_days`: <https://howardhinnant.github.io/date_algorithms.html>.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
@@ -31,6 +40,13 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_short() {
+        for (seconds, text) in [(0, "0s"), (90, "1m30s"), (28_800, "8h"), (3_661, "1h1m1s")] {
+            assert_eq!(span(seconds), text);
+        }
+    }
 
     #[test]
     fn dates_are_those_of_date_1() {

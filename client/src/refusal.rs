@@ -6,7 +6,7 @@ use crate::project::pasted;
 use crate::report::{Failure, Kind, errno_text};
 use keyagent_wire::frame::VERSION;
 use keyagent_wire::{Limit, ManifestFault, NameError, Refusal, SecretName};
-use keyagent_wire::{Unsafe, VaultFault, VaultFile};
+use keyagent_wire::{Unsafe, Unsealer, VaultFault, VaultFile};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -52,6 +52,26 @@ pub(crate) fn failure(refusal: &Refusal) -> Failure {
         | Refusal::Unsafe(_)
         | Refusal::Manifest { .. }
         | Refusal::NoAnswer => about_manifest(refusal),
+        Refusal::NeedsAnswer(_)
+        | Refusal::Denied
+        | Refusal::Muted(_)
+        | Refusal::NoPinentry
+        | Refusal::NotRecorded(_) => about_asks(refusal),
+        Refusal::RecipientExists => Failure::failed("that recipient can read the vault already"),
+        Refusal::NoSuchRecipient => Failure::failed("there is no such recipient")
+            .hint("`keyagent recipients list` shows them"),
+        Refusal::OwnRecipient => {
+            Failure::failed("cannot take out the vault's own identity: nobody could write it")
+                .hint("`keyagent rekey` gives it another")
+        }
+        Refusal::TooLong(seconds) => {
+            let most = crate::date::span(*seconds);
+            Failure::usage(format!("the vault may stay open for {most} at most"))
+                .hint("`hard` under `[lock]` in the user's config.toml, 12h at most")
+        }
+        Refusal::Unsealer(why) => unsealer(*why),
+        Refusal::Helper => Failure::failed("a helper of the agent failed")
+            .hint("`keyagent status` names the agent's log"),
     }
 }
 
@@ -103,6 +123,46 @@ fn about_manifest(refusal: &Refusal) -> Failure {
         _ => refused("this project is not allowed".to_owned())
             .hint("`keyagent allow` shows what it would get, and asks"),
     }
+}
+
+/// What a human was asked, or should have been; and what could not be recorded.
+fn about_asks(refusal: &Refusal) -> Failure {
+    let refused = |text| Failure::new(Kind::Refused, text);
+    match refusal {
+        Refusal::NeedsAnswer(names) => refused(format!("not confirmed: {}", list(names)))
+            .hint("`keyagent exec -- true`, in a terminal here, asks"),
+        Refusal::Muted(seconds) => {
+            let left = crate::date::span(*seconds);
+            refused(format!("denied too often: nothing is asked for {left}"))
+                .hint("`keyagent lock`, then `keyagent unlock`, begins anew")
+        }
+        Refusal::NoPinentry => refused("there is no pinentry that could ask".to_owned())
+            .hint("install one (`apt install pinentry-curses`), or name it: `keyagent doctor`"),
+        Refusal::NotRecorded(errno) => {
+            let cause = errno_text(*errno);
+            Failure::failed(format!("cannot write the audit log: {cause}; nothing is handed out"))
+                .hint("`df ~/.local/state/keyagent` shows whether the disk is full")
+        }
+        _ => refused("denied: the question was not answered with yes".to_owned()),
+    }
+}
+
+fn unsealer(why: Unsealer) -> Failure {
+    let text = match why {
+        Unsealer::Missing => "the identity file that opens the vault is not there".to_owned(),
+        Unsealer::Unreadable(errno) => {
+            format!("cannot read the identity file that opens the vault: {}", errno_text(errno))
+        }
+        Unsealer::NotPrivate => {
+            "others may read or write the identity file that opens the vault".to_owned()
+        }
+        Unsealer::NotIdentity => "that file has no age identity that keyagent knows".to_owned(),
+        Unsealer::NotForUs => "that identity does not open the vault".to_owned(),
+        Unsealer::Plugin => "the plugin of that identity is not there, or failed".to_owned(),
+        Unsealer::NoKeyring => "there is no OS keyring, or it is locked".to_owned(),
+        Unsealer::EmptyKeyring => "the OS keyring has no passphrase of ours".to_owned(),
+    };
+    Failure::new(Kind::Locked, text).hint("`keyagent unlock`, in a terminal, tries the passphrase")
 }
 
 /// Says which of the two is the older one.

@@ -7,7 +7,7 @@ use crate::report::Failure;
 use crate::tty::Tty;
 use crate::{refusal, start};
 use keyagent_wire::reply::{Status, VaultState};
-use keyagent_wire::request::Unlock;
+use keyagent_wire::request::{Key, Unlock};
 use keyagent_wire::{Refusal, Reply, Request, VALUE_BYTES_MAX, Value};
 use std::os::fd::BorrowedFd;
 
@@ -135,7 +135,7 @@ impl Session {
 
     /// Opens the vault, with a passphrase from the terminal if its identity is sealed.
     fn open_vault(&mut self, tty: &mut Tty) -> Result<(), Failure> {
-        let unsealed = Unlock { passphrase: None, accept_rollback: false };
+        let unsealed = Unlock { key: Key::Stored, accept_rollback: false, seconds: None };
         match self.connection.ask(&Request::Unlock(unsealed), &[])? {
             Reply::Refused(Refusal::NeedsPassphrase) => {}
             Reply::Refused(refusal) => return Err(self.way_out(&refusal)),
@@ -144,7 +144,8 @@ impl Session {
         let passphrase = ask_passphrase(tty, "passphrase of the vault: ")?;
         // A human may take longer than the agent keeps a silent connection.
         self.connection = start::connect()?;
-        let unlock = Unlock { passphrase: Some(passphrase), accept_rollback: false };
+        let key = Key::Passphrase(passphrase);
+        let unlock = Unlock { key, accept_rollback: false, seconds: None };
         match self.connection.ask(&Request::Unlock(unlock), &[])? {
             Reply::Refused(refusal) => Err(self.way_out(&refusal)),
             reply => accept(reply).map(drop),

@@ -1,7 +1,7 @@
 //! What the benchmarks say to the agent without a client between: fills a vault, times one
 //! request, and prints frames for the load generator. Never used on a vault that matters.
 
-use keyagent_wire::request::{Binding, Channel, Clash, Put, Resolve, Unlock};
+use keyagent_wire::request::{Binding, Channel, Clash, Key, Put, Resolve, Unlock};
 use keyagent_wire::{EnvName, Reply, Request, SecretName, Value, codec, frame};
 use std::error::Error;
 use std::io::Write;
@@ -71,6 +71,7 @@ fn fill(
             value: Value::new(&value.as_bytes()[..bytes.max(8)])?,
             clash: Clash::NewVersion,
             exec_only: None,
+            confirm: None,
             note: None,
         };
         ask(agent, &Request::Put(put))?;
@@ -89,7 +90,9 @@ fn fill(
 fn time(agent: &mut UnixStream, what: &str) -> Outcome<String> {
     let request = match what {
         "lock" => Request::Lock,
-        "unlock" => Request::Unlock(Unlock { passphrase: None, accept_rollback: false }),
+        "unlock" => {
+            Request::Unlock(Unlock { key: Key::Stored, accept_rollback: false, seconds: None })
+        }
         _ => return Err(USAGE.into()),
     };
     let start = Instant::now();

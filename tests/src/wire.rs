@@ -2,7 +2,7 @@
 
 use keyagent_wire::frame::{self, REPLY_BYTES_MAX, VERSION};
 use keyagent_wire::reply::{Status, Written};
-use keyagent_wire::request::{Clash, Init, Put, Unlock};
+use keyagent_wire::request::{Clash, Init, Key, Put, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request, SecretName, Value, codec};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 use std::io::{self, IoSlice, Read, Write};
@@ -103,14 +103,14 @@ impl Wire {
 
     /// Makes identity and vault; nothing seals the identity without a passphrase.
     pub fn init(&mut self, passphrase: Option<&str>) {
-        let passphrase = passphrase.map(value);
-        done(self.ask(&Request::Init(Init { passphrase, recipients: Vec::new() })));
+        let seal = passphrase.map_or(Seal::Nothing, |text| Seal::Passphrase(value(text)));
+        done(self.ask(&Request::Init(Init { seal, recipients: Vec::new() })));
     }
 
     /// Opens the vault.
     pub fn unlock(&mut self, passphrase: Option<&str>) -> Reply {
-        let passphrase = passphrase.map(value);
-        self.ask(&Request::Unlock(Unlock { passphrase, accept_rollback: false }))
+        let key = passphrase.map_or(Key::Stored, |text| Key::Passphrase(value(text)));
+        self.ask(&Request::Unlock(Unlock { key, accept_rollback: false, seconds: None }))
     }
 
     /// Stages a value.
@@ -191,6 +191,10 @@ pub fn describe(reply: &Reply) -> String {
         Reply::Manifest(text) => format!("Manifest({text:?})"),
         Reply::Original { parts, .. } => format!("Original of {parts} parts"),
         Reply::Loaded(loaded) => format!("Loaded {} variables", loaded.len()),
+        Reply::Health(health) => format!("{health:?}"),
+        Reply::Events { events, more } => format!("Events {events:?}, more: {more}"),
+        Reply::Verified(verified) => format!("{verified:?}"),
+        Reply::Recipients(recipients) => format!("Recipients {recipients:?}"),
         Reply::Bindings { allowed, bound } => format!("Bindings, allowed {allowed}: {bound:?}"),
     }
 }
@@ -221,5 +225,12 @@ pub fn value(text: &str) -> Value {
 /// A put with nothing but a name and a value.
 pub fn put(name: &str, bytes: &[u8]) -> Put {
     let value = Value::new(bytes).unwrap_or_else(|error| panic!("no value: {error}"));
-    Put { name: secret(name), value, clash: Clash::NewVersion, exec_only: None, note: None }
+    Put {
+        name: secret(name),
+        value,
+        clash: Clash::NewVersion,
+        exec_only: None,
+        confirm: None,
+        note: None,
+    }
 }

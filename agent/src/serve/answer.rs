@@ -3,7 +3,7 @@
 //! What needs the open vault asks the keeper for it first, and values come out of the
 //! vault by way of the gate.
 
-use super::frames::{Answer, encode, fits};
+use super::frames::{self, Answer, encode};
 use super::inbox::Frame;
 use super::keeper::Keeper;
 use super::mounts::Handed;
@@ -14,7 +14,7 @@ use crate::peer::Peer;
 use crate::vault::change::Change;
 use keyagent_wire::codec::{self, CodecError};
 use keyagent_wire::frame::{NAMES_MAX, VERSION};
-use keyagent_wire::reply::{self, Reply};
+use keyagent_wire::reply::Reply;
 use keyagent_wire::{Limit, Refusal, Request, SecretName};
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -47,7 +47,10 @@ impl Session {
 
 /// Answers one frame.
 pub async fn answer(keeper: &Keeper, session: &mut Session, peer: &Peer, frame: Frame) -> Answer {
-    let answered = match request_of(&frame) {
+    let request = request_of(&frame);
+    // A value may be in it, which is sealed before anything is waited for.
+    drop(frame.body);
+    let answered = match request {
         Ok(request) => dispatch(keeper, session, peer, request, frame.descriptors).await,
         Err(refusal) => Err(refusal),
     };
@@ -83,7 +86,7 @@ fn request_of(frame: &Frame) -> Result<Request, Refusal> {
 /// Whether a request has use for that many descriptors.
 fn takes(request: &Request, descriptors: usize) -> bool {
     match request {
-        Request::Resolve(_) | Request::Bind(_) => matches!(descriptors, 0 | 2),
+        Request::Resolve(_) | Request::Bind(_) | Request::Ask(_) => matches!(descriptors, 0 | 2),
         Request::Review
         | Request::Allow { .. }
         | Request::Load { .. }
@@ -102,6 +105,7 @@ async fn dispatch(
 ) -> Result<Answer, Refusal> {
     match request {
         Request::Status => return encode(&Reply::Status(keeper.status())),
+        Request::Health => return encode(&Reply::Health(keeper.health())),
         Request::Init(ask) => keeper.init(ask).await?,
         Request::Unlock(ask) => keeper.unlock(ask).await?,
         Request::Lock => keeper.lock().await,
@@ -131,17 +135,13 @@ async fn dispatch_open(
         Request::Get { name, version } => {
             let vault = vault()?;
             let permit = gate::admit_one(&vault, peer, &name, version)?;
-            return fits(reply::frame_value(vault.reveal_one(&permit)?));
+            return frames::value(vault.reveal_one(&permit)?);
         }
         Request::Original { path, part } => {
             let permit = gate::admit_original(peer, &path, part);
             let vault = vault()?;
-            let (original, bytes) = vault.reveal_original(&permit)?;
-            return encode(&Reply::Original {
-                parts: original.part_count(),
-                after: original.after(),
-                bytes: bytes.duplicate(),
-            });
+            let (original, part) = vault.reveal_original(&permit)?;
+            return frames::original(original, part);
         }
         Request::List { after } => {
             let (secrets, more) = vault()?.page(after.as_ref(), NAMES_MAX);
@@ -168,11 +168,14 @@ async fn dispatch_open(
         Request::Move { old, new } => drop(keeper.change(Change::Move(old, new)).await?),
         Request::Allow { manifest } => projects::allow(keeper, manifest, fds).await?,
         Request::Deny => projects::deny(keeper, fds).await?,
-        Request::Status | Request::Init(_) | Request::Unlock(_) | Request::Lock | Request::Stop => {
-            unreachable!("dispatch has answered these")
-        }
+        rare => return dispatch_rare(keeper, rare).await,
     }
     encode(&Reply::Done)
+}
+
+/// What a human asks once in a while.
+async fn dispatch_rare(_keeper: &Keeper, _request: Request) -> Result<Answer, Refusal> {
+    Err(Refusal::UnknownOp)
 }
 
 fn bounded(names: Vec<SecretName>) -> Result<Vec<SecretName>, Refusal> {

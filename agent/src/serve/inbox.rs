@@ -12,7 +12,7 @@ use keyagent_wire::{Limit, Refusal};
 use std::io;
 use std::os::fd::AsFd;
 use tokio::io::Interest;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// How much one receive may bring; longer bodies are read into their own place.
 const INBOX_BYTES: usize = 1024;
@@ -90,9 +90,12 @@ impl Inbox {
         if self.filled > 0 { Handed::none(self.mounts) } else { self.descriptors.take() }
     }
 
+    /// What came behind moves to the front, and nothing stays where it was.
     fn forget(&mut self, count: usize) {
-        self.bytes.copy_within(count..self.filled, 0);
+        let filled = self.filled;
+        self.bytes.copy_within(count..filled, 0);
         self.filled -= count;
+        self.bytes[self.filled..filled].zeroize();
     }
 
     async fn fill(&mut self) -> Result<(), End> {

@@ -7,17 +7,22 @@
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
+use crate::config::Config;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
 use crate::places::Places;
+use crate::spawner::Spawner;
 use crate::stamps::Stamps;
 use crate::vault::Vault;
 use crate::vault::change::Change;
 use crate::vault::difference::Difference;
+use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
+use keyagent_sys::stack;
 use keyagent_wire::Refusal;
+use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
-use keyagent_wire::request::{Init, Unlock};
+use keyagent_wire::request::{Init, Key, Seal, Unlock};
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -42,6 +47,8 @@ const LOOKS_MAX: usize = 16;
 /// The vault of this agent.
 pub struct Keeper {
     places: Arc<Places>,
+    config: Config,
+    spawner: Arc<Spawner>,
     state: RefCell<State>,
     /// Parsed manifests.
     pub parsed: Parsed,
@@ -49,8 +56,6 @@ pub struct Keeper {
     staged_bytes: Rc<Cell<usize>>,
     /// What each of them has staged, to be forgotten with the rest.
     staged: RefCell<Vec<Weak<RefCell<Staging>>>>,
-    /// How often the vault was locked: an unlock that was overtaken opens nothing.
-    locks: Cell<u64>,
     failures: Cell<u32>,
     /// Held by whoever changes the vault's files.
     turn: Mutex<()>,
@@ -75,16 +80,17 @@ enum State {
 
 impl Keeper {
     /// A keeper of what is at those places.
-    pub fn new(places: Places) -> Self {
+    pub fn new(places: Places, config: Config, spawner: Spawner) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
         let keeper = Self {
             places: Arc::new(places),
+            config,
+            spawner: Arc::new(spawner),
             stamps,
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
             staged_bytes: Rc::default(),
             staged: RefCell::default(),
-            locks: Cell::new(0),
             failures: Cell::new(0),
             turn: Mutex::new(()),
             deriving: Mutex::new(()),
@@ -102,6 +108,11 @@ impl Keeper {
     /// Where the files are.
     pub fn places(&self) -> &Places {
         &self.places
+    }
+
+    /// What the user has configured.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
 
     /// Looks again at what is on disk, unless the vault is open or locked.
@@ -122,10 +133,15 @@ impl Keeper {
             Found::Nothing => State::Missing,
             Found::Sealed => State::Locked,
             Found::Unusable(refusal) => State::Unusable(refusal),
-            Found::Plain => match store::open(&self.places, None, false) {
-                Ok(open) => State::Open { open, stale: None },
-                Err(refusal) => State::Unusable(refusal),
-            },
+            Found::Plain => {
+                let opening = Opening::begin();
+                let opened = store::open(&self.places, &self.spawner, None, false, opening);
+                stack::burn_deep();
+                match opened {
+                    Ok(open) => State::Open { open, stale: None },
+                    Err(refusal) => State::Unusable(refusal),
+                }
+            }
         }
     }
 
@@ -163,13 +179,29 @@ impl Keeper {
         }
     }
 
+    /// How well the agent is protected, and when it locks by itself.
+    pub fn health(&self) -> Health {
+        Health { findings: Vec::new(), idle_seconds: None, hard_seconds: None }
+    }
+
     /// Makes identity and vault, and opens it.
     pub async fn init(&self, ask: Init) -> Result<(), Refusal> {
         let _inside = self.unlocks.enter()?;
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
-        let places = self.places.clone();
-        let made = blocking(move || store::init(&places, ask.passphrase.as_ref(), &ask.recipients))
-            .await?;
+        let (places, spawner) = (self.places.clone(), self.spawner.clone());
+        let passphrase = match ask.seal {
+            Seal::Nothing => None,
+            Seal::Passphrase(passphrase) => Some(passphrase),
+            Seal::Keyring(_) | Seal::Identity(_) => return Err(Refusal::UnknownOp),
+        };
+        let opening = Opening::begin();
+        let made = blocking(move || {
+            store::init(&places, &spawner, passphrase.as_ref(), &ask.recipients, opening)
+        });
+        let made = made.await?;
+        if !opening.stands() {
+            return Err(Refusal::Locked);
+        }
         tracing::info!("vault made");
         self.install(made);
         self.tell_all().await;
@@ -189,7 +221,7 @@ impl Keeper {
             );
         }
         let _inside = self.unlocks.enter()?;
-        let result = self.unlock_once(ask, self.locks.get()).await;
+        let result = self.unlock_once(ask, Opening::begin()).await;
         match &result {
             Ok(()) => self.failures.set(0),
             Err(Refusal::WrongPassphrase) => {
@@ -203,10 +235,15 @@ impl Keeper {
         result
     }
 
-    /// Opens nothing if the vault was locked since `locks` was counted.
-    async fn unlock_once(&self, ask: Unlock, locks: u64) -> Result<(), Refusal> {
+    /// Opens nothing if the vault was locked since that opening began.
+    async fn unlock_once(&self, ask: Unlock, opening: Opening) -> Result<(), Refusal> {
         let deriving = self.deriving.lock().await;
-        let places = self.places.clone();
+        let (places, spawner) = (self.places.clone(), self.spawner.clone());
+        let passphrase = match ask.key {
+            Key::Stored => None,
+            Key::Passphrase(passphrase) => Some(passphrase),
+            Key::Pinentry(_) => return Err(Refusal::UnknownOp),
+        };
         let known = match &*self.state.borrow() {
             // Another has opened it while this one waited.
             State::Open { .. } if !ask.accept_rollback => return Ok(()),
@@ -215,7 +252,10 @@ impl Keeper {
         };
         let opened = blocking(move || match known {
             Some(open) => store::accept(&places, &open),
-            None => store::open(&places, ask.passphrase.as_ref(), ask.accept_rollback),
+            None => {
+                let passphrase = passphrase.as_ref();
+                store::open(&places, &spawner, passphrase, ask.accept_rollback, opening)
+            }
         });
         let opened = opened.await?;
         // `init` takes these two the other way round.
@@ -224,7 +264,7 @@ impl Keeper {
         // A change that was under way may have been written after this was read.
         let (places, read) = (self.places.clone(), opened.clone());
         let newer = blocking(move || store::reread(&places, &read)).await;
-        if self.locks.get() != locks {
+        if !opening.stands() {
             return Err(Refusal::Locked);
         }
         self.install(newer.ok().flatten().unwrap_or(opened));
@@ -243,7 +283,7 @@ impl Keeper {
 
     /// Whether there was anything to forget.
     fn forget(&self) -> bool {
-        self.locks.set(self.locks.get() + 1);
+        sealed::forget_all();
         for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
             staging.borrow_mut().forget();
         }
@@ -360,7 +400,13 @@ impl Keeper {
     }
 }
 
+/// Runs it off the loop, and leaves nothing of it on that thread's stack.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    let work = move || {
+        let done = work();
+        stack::burn_deep();
+        done
+    };
     spawn_blocking(work).await.expect("blocking work neither panics nor is cancelled")
 }
 

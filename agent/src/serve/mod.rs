@@ -14,8 +14,10 @@ mod projects;
 mod roster;
 mod staging;
 
+use crate::config::Config;
 use crate::peer::Peer;
 use crate::places::Places;
+use crate::spawner::Spawner;
 use crate::vault::watch::Watch;
 use keeper::Keeper;
 use mounts::{MANIFEST_MILLIS_MAX, THREADS_MAX};
@@ -46,6 +48,8 @@ const END: Duration = Duration::from_millis(MANIFEST_MILLIS_MAX);
 pub fn run(
     listener: StdListener,
     places: Places,
+    config: Config,
+    spawner: Spawner,
     ready: impl FnOnce(),
     leave: impl FnOnce(),
 ) -> io::Result<()> {
@@ -55,7 +59,7 @@ pub fn run(
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
     let served = LocalSet::new().block_on(&runtime, async {
-        let keeper = Rc::new(Keeper::new(places));
+        let keeper = Rc::new(Keeper::new(places, config, spawner));
         let listener = UnixListener::from_std(listener)?;
         let (mut terminate, mut interrupt) =
             (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);

@@ -3,7 +3,7 @@
 //!
 //! It decides nothing: the gate does.
 
-use super::frames::{Answer, encode, fits};
+use super::frames::{self, Answer, encode};
 use super::keeper::Keeper;
 use super::mounts::Handed;
 use crate::gate::{self, Stand};
@@ -16,7 +16,7 @@ use crate::vault::change::Change;
 use crate::vault::store;
 use crate::vault::{Secret, Vault};
 use keyagent_wire::frame::NAMES_MAX;
-use keyagent_wire::reply::{self, Bound, Reply};
+use keyagent_wire::reply::{Bound, Reply};
 use keyagent_wire::request::{Bind, Resolve};
 use keyagent_wire::{Channel, Limit, ProfileName, Refusal};
 use nix::sys::stat::stat;
@@ -35,8 +35,7 @@ pub async fn resolve(
     // It may have been locked while a file system took its time.
     let vault = keeper.open()?.vault;
     let permit = gate::admit_env(&vault, peer, &stand(keeper, project.as_ref()), ask)?;
-    let env = vault.reveal(&permit)?;
-    fits(reply::frame_env(env.into_iter().map(|(binding, version)| (&binding.var, &version.value))))
+    frames::env(&vault.reveal(&permit)?)
 }
 
 /// The env of a shell.
@@ -48,10 +47,7 @@ pub fn load(
 ) -> Result<Answer, Refusal> {
     let vault = keeper.open()?.vault;
     let permit = gate::admit_load(&vault, peer, &stand(keeper, Some(project)), profile)?;
-    let env = vault.reveal(&permit)?;
-    let loaded =
-        env.into_iter().map(|(binding, version)| (binding, version.number, &version.value));
-    fits(reply::frame_loaded(loaded))
+    frames::loaded(&vault.reveal(&permit)?)
 }
 
 /// What the manifest binds, less the values.

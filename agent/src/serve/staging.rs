@@ -1,8 +1,9 @@
-//! What a connection has staged and not committed. Bounded for one connection and for all
+//! What a connection has staged and not committed: sealed as soon as it came. Bounded for one connection and for all
 //! of them together; dropped, and so wiped, when the connection ends.
 
 use crate::vault::Original;
-use crate::vault::change::Staged;
+use crate::vault::change::{self, Staged};
+use crate::vault::sealed::{Kind, Sealed};
 use keyagent_wire::request::{Part, Put};
 use keyagent_wire::{Limit, Refusal};
 use std::cell::Cell;
@@ -30,7 +31,7 @@ struct Incomplete {
     path: Vec<u8>,
     parts: u32,
     after: [u8; 32],
-    came: Vec<keyagent_wire::Value>,
+    came: Vec<Sealed>,
 }
 
 /// Bytes that are counted for all connections, until dropped.
@@ -48,7 +49,9 @@ impl Staging {
     /// Stages a value.
     pub fn put(&mut self, put: Put) -> Result<(), Refusal> {
         self.hold(put.value.byte_count())?;
-        self.staged.push(Staged::Put(put));
+        let value = Sealed::of(&put.value, Kind::Version)?;
+        let Put { name, clash, exec_only, confirm, note, .. } = put;
+        self.staged.push(Staged::Put(change::Put { name, value, clash, exec_only, confirm, note }));
         Ok(())
     }
 
@@ -68,7 +71,7 @@ impl Staging {
             Some(begun) if begun.path == part.path && begun.came.len() as u32 == part.part => begun,
             _ => return Err(Refusal::Malformed),
         };
-        original.came.push(part.bytes);
+        original.came.push(Sealed::of(&part.bytes, Kind::Original)?);
         if (original.came.len() as u32) < original.parts {
             self.original = Some(original);
         } else {

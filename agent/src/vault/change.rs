@@ -3,11 +3,12 @@
 //! A change is applied to whatever vault is on disk when its turn comes, so it names what
 //! it wants and carries no state of the vault that it was asked against.
 
+use super::sealed::{Locked, Sealed};
 use super::{Original, Secret, VERSIONS_MAX, Vault, Version};
 use crate::grant::{Directory, GRANTS_PER_DIRECTORY_MAX, Grant};
 use keyagent_wire::reply::{Outcome, VersionState, Written};
-use keyagent_wire::request::{Clash, Put};
-use keyagent_wire::{Refusal, SecretName};
+use keyagent_wire::request::Clash;
+use keyagent_wire::{Confirm, Note, Refusal, SecretName};
 use std::sync::Arc;
 
 /// How many names `NAME-2`, `NAME-3`, … are tried.
@@ -33,6 +34,22 @@ pub enum Staged {
     Put(Put),
     /// A whole original, by path.
     Original(Vec<u8>, Arc<Original>),
+}
+
+/// A value that is to be put, as a client asked, but for the value, which is sealed.
+pub struct Put {
+    /// The name that is asked for.
+    pub name: SecretName,
+    /// The value.
+    pub value: Sealed,
+    /// What to do when that name is taken.
+    pub clash: Clash,
+    /// Never export it. Kept as it is if absent.
+    pub exec_only: Option<bool>,
+    /// When to ask the human. Kept as it is if absent.
+    pub confirm: Option<Confirm>,
+    /// A line for humans. Kept as it is if absent.
+    pub note: Option<Note>,
 }
 
 impl Change {
@@ -68,7 +85,7 @@ fn put_all(
             }
             Staged::Put(put) => {
                 let name = free_name(vault, put)?;
-                let (outcome, facts_changed) = put_one(vault, &name, put, now);
+                let (outcome, facts_changed) = put_one(vault, &name, put, now)?;
                 written.push(Written { name, outcome });
                 outcome != Outcome::Same || facts_changed
             }
@@ -93,26 +110,34 @@ fn is_free(vault: &Vault, name: &SecretName) -> bool {
     !vault.has(name) && !vault.grants.iter().any(|grant| grant.secrets.contains(name))
 }
 
-fn put_one(vault: &mut Vault, name: &SecretName, put: &Put, now: u64) -> (Outcome, bool) {
+fn put_one(
+    vault: &mut Vault,
+    name: &SecretName,
+    put: &Put,
+    now: u64,
+) -> Result<(Outcome, bool), Locked> {
     let Some(old) = vault.secrets.get(name) else {
         let secret = Secret {
             versions: vec![version(1, put, now)],
             exec_only: put.exec_only.unwrap_or(false),
+            confirm: put.confirm.unwrap_or_default(),
             note: put.note.clone(),
         };
         vault.secrets.insert(name.clone(), Arc::new(secret));
-        return (Outcome::Created, true);
+        return Ok((Outcome::Created, true));
     };
-    let same = old.active().value.same_as(&put.value);
+    let same = old.active().value.same_as(&put.value)?;
     let secret = Secret {
         versions: if same { old.versions.clone() } else { succeed(old, put, now) },
         exec_only: put.exec_only.unwrap_or(old.exec_only),
+        confirm: put.confirm.unwrap_or(old.confirm),
         note: put.note.clone().or_else(|| old.note.clone()),
     };
-    let facts_changed = secret.exec_only != old.exec_only || secret.note != old.note;
+    let facts = |secret: &Secret| (secret.exec_only, secret.confirm, secret.note.clone());
+    let facts_changed = facts(&secret) != facts(old);
     let outcome = if same { Outcome::Same } else { Outcome::Updated(secret.active().number) };
     vault.secrets.insert(name.clone(), Arc::new(secret));
-    (outcome, facts_changed)
+    Ok((outcome, facts_changed))
 }
 
 /// The versions with one more. What was active stays readable, in grace.
@@ -129,13 +154,13 @@ fn retire(version: &Arc<Version>) -> Arc<Version> {
     if version.state != VersionState::Active {
         return version.clone();
     }
-    Arc::new(Version { value: version.value.duplicate(), state: VersionState::Grace, ..**version })
+    Arc::new(Version { value: version.value.share(), state: VersionState::Grace, ..**version })
 }
 
 fn version(number: u32, put: &Put, now: u64) -> Arc<Version> {
     Arc::new(Version {
         number,
-        value: put.value.duplicate(),
+        value: put.value.share(),
         created: now,
         state: VersionState::Active,
     })
@@ -193,11 +218,13 @@ fn deny(vault: &mut Vault, directory: &Directory) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::sealed::{Kind, Opening};
     use keyagent_wire::Value;
 
     #[test]
     fn an_import_takes_no_name_that_a_grant_waits_for() {
         let name = |text: &str| SecretName::new(text).expect("a name");
+        Opening::begin();
         let mut vault = Vault::new(String::new(), Vec::new());
         vault.grants.push(Grant {
             directory: Directory { device: 1, inode: 2, path: b"/other".to_vec() },
@@ -208,7 +235,9 @@ mod tests {
         });
         let put = |clash| {
             let value = Value::new(b"x").expect("a value");
-            let put = Put { name: name("p/A_KEY"), value, clash, exec_only: None, note: None };
+            let value = Sealed::of(&value, Kind::Version).expect("there is a data key");
+            let name = name("p/A_KEY");
+            let put = Put { name, value, clash, exec_only: None, confirm: None, note: None };
             let (_, written) =
                 Change::Put(vec![Staged::Put(put)]).apply(&vault, 0).expect("there is room");
             written[0].name.to_string()

@@ -46,19 +46,22 @@ fn secrets(old: &Vault, new: &Vault) -> BTreeSet<SecretName> {
 }
 
 /// A vault that was changed here shares all secrets but the changed ones with the one before;
-/// one that was read again shares none.
+/// one that was read again shares none. After a lock no two values are the same.
 fn is_same(a: &Arc<Secret>, b: &Arc<Secret>) -> bool {
     let (x, y) = (a.active(), b.active());
     Arc::ptr_eq(a, b)
-        || a.exec_only == b.exec_only && x.number == y.number && x.value.same_as(&y.value)
+        || a.exec_only == b.exec_only
+            && x.number == y.number
+            && x.value.same_as(&y.value) == Ok(true)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::grant::Directory;
-    use crate::vault::change::{Change, Staged};
-    use keyagent_wire::request::{Clash, Put};
+    use crate::vault::change::{Change, Put, Staged};
+    use crate::vault::sealed::{Kind, Opening, Sealed};
+    use keyagent_wire::request::Clash;
     use keyagent_wire::{Note, Value};
 
     fn name(text: &str) -> SecretName {
@@ -71,11 +74,14 @@ mod tests {
     }
 
     fn put(vault: &Vault, secret: &str, value: &[u8], exec_only: bool, note: &str) -> Vault {
+        Opening::begin();
+        let value = Value::new(value).expect("a value");
         let put = Put {
             name: name(secret),
-            value: Value::new(value).expect("a value"),
+            value: Sealed::of(&value, Kind::Version).expect("there is a data key"),
             clash: Clash::NewVersion,
             exec_only: Some(exec_only),
+            confirm: None,
             note: Note::new(note),
         };
         after(vault, Change::Put(vec![Staged::Put(put)]))

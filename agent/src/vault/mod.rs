@@ -1,14 +1,15 @@
 //! The vault: secrets with their versions, grants, and the originals of imported files.
 //!
 //! In memory it is a value: a change makes a new one, and the old one goes on being served
-//! until the new one is on disk. Values leave through [`Vault::reveal`] alone, which wants a
-//! [`Permit`]; nothing here reads a clock or decides who may have what.
+//! until the new one is on disk. Values are sealed, and leave through [`Vault::reveal`] alone,
+//! which wants a [`Permit`]; nothing here reads a clock or decides who may have what.
 
 pub mod change;
 pub mod difference;
 pub mod file;
 pub mod format;
 pub mod seal;
+pub mod sealed;
 pub mod store;
 pub mod watch;
 
@@ -16,8 +17,9 @@ use crate::gate::Permit;
 use crate::grant::Grant;
 use keyagent_wire::reply::{Fact, VersionFact, VersionState};
 use keyagent_wire::request::Binding;
-use keyagent_wire::{Note, Refusal, SecretName, Value};
+use keyagent_wire::{Confirm, Note, Refusal, SecretName};
 use seal::Recipient;
+use sealed::Sealed;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -42,13 +44,14 @@ pub struct Vault {
 pub struct Secret {
     pub(crate) versions: Vec<Arc<Version>>,
     pub(crate) exec_only: bool,
+    pub(crate) confirm: Confirm,
     pub(crate) note: Option<Note>,
 }
 
 /// One version of a secret.
 pub struct Version {
     pub(crate) number: u32,
-    pub(crate) value: Value,
+    pub(crate) value: Sealed,
     /// Seconds since 1970, UTC.
     pub(crate) created: u64,
     pub(crate) state: VersionState,
@@ -56,7 +59,7 @@ pub struct Version {
 
 /// A file as it was before an import rewrote it.
 pub struct Original {
-    pub(crate) parts: Vec<Value>,
+    pub(crate) parts: Vec<Sealed>,
     /// A fingerprint of the file as the import left it.
     pub(crate) after: [u8; 32],
 }
@@ -113,7 +116,7 @@ impl Vault {
     }
 
     /// The one value that a permit stands for.
-    pub fn reveal_one(&self, permit: &Permit) -> Result<&Value, Refusal> {
+    pub fn reveal_one(&self, permit: &Permit) -> Result<&Sealed, Refusal> {
         let (name, version) = permit.one().ok_or(Refusal::Malformed)?;
         let secret = self.secret(name)?;
         match version {
@@ -123,7 +126,7 @@ impl Vault {
     }
 
     /// The part of an original that a permit stands for.
-    pub fn reveal_original(&self, permit: &Permit) -> Result<(&Original, &Value), Refusal> {
+    pub fn reveal_original(&self, permit: &Permit) -> Result<(&Original, &Sealed), Refusal> {
         let (path, part) = permit.original().ok_or(Refusal::Malformed)?;
         let original = self.originals.get(path).ok_or(Refusal::NoOriginal)?;
         Ok((original, original.parts.get(part as usize).ok_or(Refusal::NoOriginal)?))
@@ -147,6 +150,11 @@ impl Secret {
         self.exec_only
     }
 
+    /// When the human is asked before it leaves.
+    pub fn confirm(&self) -> Confirm {
+        self.confirm
+    }
+
     /// All but the values.
     pub fn fact(&self, name: &SecretName) -> Fact {
         let version =
@@ -155,6 +163,7 @@ impl Secret {
             name: name.clone(),
             versions: self.versions.iter().map(version).collect(),
             exec_only: self.exec_only,
+            confirm: self.confirm,
             note: self.note.clone(),
         }
     }

@@ -4,6 +4,7 @@
 //! its parser is quadratic in the header; scrypt work is bounded on both sides, because
 //! the crate's own default follows the machine.
 
+use super::sealed::{self, Locked, Opening};
 use age::secrecy::{ExposeSecret, SecretString};
 use age::{DecryptError, Decryptor, Encryptor, scrypt, x25519};
 use hkdf::Hkdf;
@@ -23,7 +24,8 @@ const WORK_FACTOR_MAX: u8 = 20;
 /// How age v1 files begin (C2SP age.md).
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
-/// The age identity of a vault, and what is derived from it.
+/// The age identity of a vault, and what is derived from it. It is made when it is needed,
+/// and gone right after: what stays is its text, in the arena.
 pub struct Identity {
     age: x25519::Identity,
     mac_key: Zeroizing<[u8; 32]>,
@@ -65,6 +67,16 @@ impl Identity {
             return Err(VaultFault::Malformed);
         };
         x25519::Identity::from_str(line).map(Self::from_age).map_err(|_| VaultFault::Malformed)
+    }
+
+    /// The identity that the arena keeps.
+    pub fn kept() -> Result<Self, Locked> {
+        sealed::with_identity(Self::parse)?.map_err(|_| Locked)
+    }
+
+    /// Keeps it in the arena.
+    pub fn keep(&self, opening: Opening) -> Result<(), Locked> {
+        opening.keep_identity(self.age.to_string().expose_secret().as_bytes())
     }
 
     /// The text of an identity file, as `age-keygen` writes it.

@@ -5,9 +5,12 @@
 
 use super::change::Change;
 use super::file::{self, BACKUPS};
+use super::format::Unread;
 use super::seal::{self, Identity, Recipient, Unsealing};
+use super::sealed::Opening;
 use super::{Vault, format};
 use crate::places::Places;
+use crate::spawner::{Spawner, scrypt};
 use keyagent_wire::reply::Written;
 use keyagent_wire::{Limit, Refusal, Value, VaultFault, VaultFile};
 use serde::{Deserialize, Serialize};
@@ -16,6 +19,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
+use zeroize::Zeroizing;
 
 /// How many others may read a vault: the header of its file must stay short.
 const RECIPIENTS_MAX: usize = 32;
@@ -23,13 +27,12 @@ const RECIPIENTS_MAX: usize = 32;
 /// SHA-256 of a vault file as it lies on disk.
 pub type FileDigest = [u8; 32];
 
-/// A vault that is open: what is in it, who opened it, and which file it was.
+/// A vault that is open: what is in it, and which file it was. What opens and writes it is
+/// in the arena.
 #[derive(Clone)]
 pub struct Open {
     /// What it holds.
     pub vault: Arc<Vault>,
-    /// What opens and writes it.
-    pub identity: Arc<Identity>,
     /// The file that it was read from, or written to.
     pub digest: FileDigest,
 }
@@ -70,8 +73,10 @@ pub fn look(places: &Places) -> Found {
 /// that is there already is never touched.
 pub fn init(
     places: &Places,
+    spawner: &Spawner,
     passphrase: Option<&Value>,
     recipients: &[String],
+    opening: Opening,
 ) -> Result<Open, Refusal> {
     if recipients.len() > RECIPIENTS_MAX {
         return Err(Refusal::BadRecipient);
@@ -86,22 +91,38 @@ pub fn init(
     if places.vault().symlink_metadata().is_ok() || has_backups(places) {
         return Err(Refusal::VaultExists);
     }
-    let identity = Arc::new(identity_for_init(places, passphrase)?);
+    let identity = identity_for_init(places, spawner, passphrase)?;
     let mut all = vec![identity.recipient()];
     all.extend(others);
     let mut vault = Vault::new(random_id()?, all);
     vault.generation = 1;
-    save(places, &identity, vault)
+    let open = save(places, &identity, vault)?;
+    identity.keep(opening)?;
+    Ok(open)
 }
 
 /// Opens the vault. With `accept_rollback` an older vault than was seen is taken as it is.
 pub fn open(
     places: &Places,
+    spawner: &Spawner,
     passphrase: Option<&Value>,
     accept_rollback: bool,
+    opening: Opening,
 ) -> Result<Open, Refusal> {
-    let identity = Arc::new(open_identity(places, passphrase)?);
-    let open = read(places, &identity).map_err(|fault| vault_refusal(places, &identity, fault))?;
+    open_with(places, &identity_text(places, spawner, passphrase)?, accept_rollback, opening)
+}
+
+/// Opens the vault with the plain text of its identity, from wherever that comes.
+pub fn open_with(
+    places: &Places,
+    identity: &[u8],
+    accept_rollback: bool,
+    opening: Opening,
+) -> Result<Open, Refusal> {
+    let identity =
+        Identity::parse(identity).map_err(|fault| refusal(VaultFile::Identity, fault))?;
+    let open =
+        read(places, &identity).map_err(|unread| vault_refusal(places, &identity, unread))?;
     if let Err(fault) = check_state(places, &open.vault) {
         let backup = newest_backup(places, &identity, open.vault.generation + 1);
         if !accept_rollback {
@@ -109,6 +130,7 @@ pub fn open(
         }
     }
     write_state(places, &open.vault);
+    identity.keep(opening)?;
     Ok(open)
 }
 
@@ -119,7 +141,7 @@ pub fn reread(places: &Places, open: &Open) -> Result<Option<Open>, Refusal> {
     if digest(&bytes) == open.digest {
         return Ok(None);
     }
-    let found = parse(&bytes, &open.identity).map_err(|fault| refusal(VaultFile::Vault, fault))?;
+    let found = parse(&bytes, &Identity::kept()?).map_err(unread)?;
     let newer = found.vault.id == open.vault.id && found.vault.generation > open.vault.generation;
     if newer { Ok(Some(found)) } else { Err(Refusal::Conflict) }
 }
@@ -128,10 +150,10 @@ pub fn reread(places: &Places, open: &Open) -> Result<Option<Open>, Refusal> {
 /// open is kept as the newest backup.
 pub fn accept(places: &Places, open: &Open) -> Result<Open, Refusal> {
     let _lock = file::lock(&places.lock()).map_err(not_written)?;
-    let found = read(places, &open.identity)
-        .map_err(|fault| vault_refusal(places, &open.identity, fault))?;
+    let identity = Identity::kept()?;
+    let found = read(places, &identity).map_err(|why| vault_refusal(places, &identity, why))?;
     if found.digest != open.digest {
-        let bytes = seal::seal(&format::write(&open.vault, &open.identity), &open.vault.recipients);
+        let bytes = seal::seal(&format::write(&open.vault, &identity)?, &open.vault.recipients);
         file::add_backup(&places.vault(), BACKUPS, &bytes).map_err(not_written)?;
     }
     write_state(places, &found.vault);
@@ -154,7 +176,7 @@ pub fn commit(
     let base = base.unwrap_or_else(|| open.clone());
     let (next, written) = change.apply(&base.vault, now())?;
     match next {
-        Some(vault) => Ok((save(places, &base.identity, vault)?, written)),
+        Some(vault) => Ok((save(places, &Identity::kept()?, vault)?, written)),
         None => Ok((base, written)),
     }
 }
@@ -170,53 +192,64 @@ pub fn tidy(places: &Places) -> io::Result<()> {
         .try_for_each(|path| file::remove_leftover(path))
 }
 
-fn save(places: &Places, identity: &Arc<Identity>, vault: Vault) -> Result<Open, Refusal> {
-    let bytes = seal::seal(&format::write(&vault, identity), &vault.recipients);
+fn save(places: &Places, identity: &Identity, vault: Vault) -> Result<Open, Refusal> {
+    let bytes = seal::seal(&format::write(&vault, identity)?, &vault.recipients);
     if bytes.len() as u64 > file::FILE_BYTES_MAX {
         return Err(Refusal::TooLarge(Limit::Vault));
     }
     let verifies = |back: &[u8]| {
-        parse(back, identity).is_ok_and(|open| open.vault.generation == vault.generation)
+        let plain = seal::unseal(back, identity);
+        plain.and_then(|plain| format::check(&plain, identity)) == Ok(vault.generation)
     };
     file::replace(&places.vault(), &bytes, BACKUPS, verifies).map_err(not_written)?;
     write_state(places, &vault);
-    Ok(Open { digest: digest(&bytes), vault: Arc::new(vault), identity: identity.clone() })
+    Ok(Open { digest: digest(&bytes), vault: Arc::new(vault) })
 }
 
-fn read(places: &Places, identity: &Arc<Identity>) -> Result<Open, VaultFault> {
+fn read(places: &Places, identity: &Identity) -> Result<Open, Unread> {
     parse(&file::read_guarded(&places.vault())?, identity)
 }
 
-fn parse(bytes: &[u8], identity: &Arc<Identity>) -> Result<Open, VaultFault> {
+fn parse(bytes: &[u8], identity: &Identity) -> Result<Open, Unread> {
     let vault = format::read(&seal::unseal(bytes, identity)?, identity)?;
-    Ok(Open { vault: Arc::new(vault), identity: identity.clone(), digest: digest(bytes) })
+    Ok(Open { vault: Arc::new(vault), digest: digest(bytes) })
 }
 
-fn identity_for_init(places: &Places, passphrase: Option<&Value>) -> Result<Identity, Refusal> {
-    match open_identity(places, passphrase) {
+fn identity_for_init(
+    places: &Places,
+    spawner: &Spawner,
+    passphrase: Option<&Value>,
+) -> Result<Identity, Refusal> {
+    match identity_text(places, spawner, passphrase) {
         Err(Refusal::Vault { fault: VaultFault::Missing, .. }) => {}
-        known => return known,
+        known => {
+            let known = Identity::parse(&known?);
+            return known.map_err(|fault| refusal(VaultFile::Identity, fault));
+        }
     }
     let identity = Identity::generate();
     let text = identity.text();
     let bytes = match passphrase {
-        Some(passphrase) => {
-            seal::seal_by_passphrase(&text, passphrase).ok_or(Refusal::WrongPassphrase)?
-        }
+        Some(passphrase) => scrypt::seal(spawner, &text, passphrase)?,
         None => text.to_vec(),
     };
     file::replace(&places.identity(), &bytes, 0, |_| true).map_err(not_written)?;
     Ok(identity)
 }
 
-fn open_identity(places: &Places, passphrase: Option<&Value>) -> Result<Identity, Refusal> {
+/// The plain text of the identity file.
+pub fn identity_text(
+    places: &Places,
+    spawner: &Spawner,
+    passphrase: Option<&Value>,
+) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let fault = |fault| refusal(VaultFile::Identity, fault);
-    let bytes = zeroize::Zeroizing::new(file::read_guarded(&places.identity()).map_err(fault)?);
+    let bytes = Zeroizing::new(file::read_guarded(&places.identity()).map_err(fault)?);
     if !seal::is_age(&bytes) {
-        return Identity::parse(&bytes).map_err(fault);
+        return Ok(bytes);
     }
-    match seal::unseal_by_passphrase(&bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?) {
-        Unsealing::Plain(text) => Identity::parse(&text).map_err(fault),
+    match scrypt::unseal(spawner, &bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?)? {
+        Unsealing::Plain(text) => Ok(text),
         Unsealing::WrongPassphrase => Err(Refusal::WrongPassphrase),
         Unsealing::Fault(found) => Err(fault(found)),
     }
@@ -250,8 +283,14 @@ fn write_state(places: &Places, vault: &Vault) {
     }
 }
 
-fn vault_refusal(places: &Places, identity: &Arc<Identity>, fault: VaultFault) -> Refusal {
-    Refusal::Vault { file: VaultFile::Vault, fault, backup: newest_backup(places, identity, 0) }
+fn vault_refusal(places: &Places, identity: &Identity, why: Unread) -> Refusal {
+    match why {
+        Unread::Locked => Refusal::Locked,
+        Unread::Fault(fault) => {
+            let backup = newest_backup(places, identity, 0);
+            Refusal::Vault { file: VaultFile::Vault, fault, backup }
+        }
+    }
 }
 
 /// Without its identity's passphrase no backup can be tried, so the newest file is named.
@@ -262,16 +301,24 @@ fn missing_vault(places: &Places) -> Refusal {
 }
 
 /// The newest backup that opens, and is of that generation at least.
-fn newest_backup(places: &Places, identity: &Arc<Identity>, generation: u64) -> Option<u8> {
+fn newest_backup(places: &Places, identity: &Identity, generation: u64) -> Option<u8> {
     let opens = |path: &Path| {
         let bytes = file::read_guarded(path).ok()?;
-        parse(&bytes, identity).ok().filter(|open| open.vault.generation >= generation)
+        let plain = seal::unseal(&bytes, identity).ok()?;
+        format::check(&plain, identity).ok().filter(|found| *found >= generation)
     };
     (1..=BACKUPS).find(|n| opens(&file::backup_path(&places.vault(), *n)).is_some())
 }
 
 fn has_backups(places: &Places) -> bool {
     (1..=BACKUPS).any(|n| file::backup_path(&places.vault(), n).symlink_metadata().is_ok())
+}
+
+fn unread(why: Unread) -> Refusal {
+    match why {
+        Unread::Locked => Refusal::Locked,
+        Unread::Fault(fault) => refusal(VaultFile::Vault, fault),
+    }
 }
 
 fn refusal(file: VaultFile, fault: VaultFault) -> Refusal {

@@ -199,7 +199,7 @@ fn commit(
     for step in &plan.steps {
         let value = step.assignment.value.duplicate();
         let (name, clash) = (step.name.clone(), step.clash());
-        let put = Put { name, value, clash, exec_only: None, note: None };
+        let put = Put { name, value, clash, exec_only: None, confirm: None, note: None };
         session.ask(&Request::Put(put))?;
     }
     if let Some(rewritten) = rewritten {

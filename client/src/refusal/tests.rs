@@ -55,6 +55,17 @@ fn all() -> Vec<(Refusal, Kind, &'static str)> {
         ),
         (Refusal::NoOriginal, Kind::Failed, "no original"),
         (Refusal::NoAnswer, Kind::Failed, "the file system does not answer"),
+        (Refusal::NeedsAnswer(vec![secret("a")]), Kind::Refused, "not confirmed: `a`"),
+        (Refusal::Denied, Kind::Refused, "denied"),
+        (Refusal::Muted(300), Kind::Refused, "nothing is asked for 5m"),
+        (Refusal::NoPinentry, Kind::Refused, "no pinentry"),
+        (Refusal::NotRecorded(28), Kind::Failed, "no space left on device; nothing is handed out"),
+        (Refusal::Unsealer(Unsealer::NoKeyring), Kind::Locked, "no OS keyring"),
+        (Refusal::RecipientExists, Kind::Failed, "can read the vault already"),
+        (Refusal::NoSuchRecipient, Kind::Failed, "no such recipient"),
+        (Refusal::OwnRecipient, Kind::Failed, "own identity"),
+        (Refusal::TooLong(28_800), Kind::Usage, "open for 8h at most"),
+        (Refusal::Helper, Kind::Failed, "a helper of the agent failed"),
     ]
 }
 

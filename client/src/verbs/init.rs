@@ -6,8 +6,8 @@ use crate::refusal;
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use keyagent_wire::reply::VaultState;
-use keyagent_wire::request::Init;
-use keyagent_wire::{Refusal, Reply, Request, Value, VaultFault, VaultFile};
+use keyagent_wire::request::{Init, Seal};
+use keyagent_wire::{Refusal, Reply, Request, VaultFault, VaultFile};
 
 /// Makes them, with a passphrase unless that was refused outright.
 pub(crate) fn run(args: InitArgs) -> Result<(), Failure> {
@@ -15,13 +15,13 @@ pub(crate) fn run(args: InitArgs) -> Result<(), Failure> {
     if !may_make(&Session::begin_unasked()?.status()?.vault) {
         return Err(refusal::failure(&Refusal::VaultExists));
     }
-    let passphrase = passphrase(&args)?;
-    if passphrase.is_none() {
+    let seal = seal(&args)?;
+    if matches!(seal, Seal::Nothing) {
         report::warning(
             "the identity is not sealed: whoever can read its file has every key of the vault",
         );
     }
-    let init = Init { passphrase, recipients: args.recipients };
+    let init = Init { seal, recipients: args.recipients };
     match Session::begin_unasked()?.ask(&Request::Init(init))? {
         Reply::Done => {}
         _ => return Err(unexpected()),
@@ -38,10 +38,11 @@ fn may_make(vault: &VaultState) -> bool {
         || *vault == VaultState::Unusable(Refusal::Vault { file, fault, backup: None })
 }
 
-fn passphrase(args: &InitArgs) -> Result<Option<Value>, Failure> {
-    match args.passphrase_fd {
-        _ if args.no_passphrase => Ok(None),
-        Some(fd) => passphrase::not_empty(passphrase::from_descriptor(fd)?).map(Some),
-        None => passphrase::new_from_terminal().map(Some),
-    }
+fn seal(args: &InitArgs) -> Result<Seal, Failure> {
+    let passphrase = match args.passphrase_fd {
+        _ if args.no_passphrase => return Ok(Seal::Nothing),
+        Some(fd) => passphrase::not_empty(passphrase::from_descriptor(fd)?)?,
+        None => passphrase::new_from_terminal()?,
+    };
+    Ok(Seal::Passphrase(passphrase))
 }

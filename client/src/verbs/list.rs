@@ -6,7 +6,7 @@ use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use crate::{date, verbs::status::SCHEMA};
 use keyagent_wire::reply::{Fact, VersionFact, VersionState};
-use keyagent_wire::{Reply, Request};
+use keyagent_wire::{Confirm, Reply, Request};
 use std::fmt::Write;
 
 /// Prints all secrets, in the order of their names.
@@ -63,6 +63,9 @@ fn table(secrets: &[Fact]) -> String {
         if fact.exec_only {
             row.push_str("  exec-only");
         }
+        if fact.confirm != Confirm::None {
+            let _ = write!(row, "  confirm={}", confirm(fact.confirm));
+        }
         if let Some(note) = &fact.note {
             let _ = write!(row, "  {}", note.as_str());
         }
@@ -76,6 +79,9 @@ fn sheet(fact: &Fact) -> String {
     let mut text = format!("name       {}\n", fact.name);
     if fact.exec_only {
         text.push_str("exported   never\n");
+    }
+    if fact.confirm != Confirm::None {
+        let _ = writeln!(text, "confirm    {}", confirm(fact.confirm));
     }
     if let Some(note) = &fact.note {
         let _ = writeln!(text, "note       {}", note.as_str());
@@ -99,11 +105,20 @@ fn members(object: Object, fact: &Fact) -> Object {
         .text("name", fact.name.as_str())
         .raw("versions", &json::list(versions))
         .flag("exec_only", fact.exec_only)
+        .text("confirm", confirm(fact.confirm))
         .text_or_null("note", fact.note.as_ref().map(|note| note.as_str()))
 }
 
 fn active(fact: &Fact) -> Option<&VersionFact> {
     fact.versions.iter().rev().find(|version| version.state == VersionState::Active)
+}
+
+fn confirm(confirm: Confirm) -> &'static str {
+    match confirm {
+        Confirm::None => "none",
+        Confirm::Session => "session",
+        Confirm::Always => "always",
+    }
 }
 
 fn state(state: VersionState) -> &'static str {
@@ -131,13 +146,17 @@ mod tests {
             name: SecretName::new("a/B").expect("a name"),
             versions: vec![version(1, VersionState::Grace), version(2, VersionState::Active)],
             exec_only: true,
+            confirm: Confirm::Session,
             note: Note::new("say \"hi\""),
         }
     }
 
     #[test]
     fn facts_are_printed_for_humans() {
-        assert_eq!(table(&[fact()]), "a/B  v2  1970-01-02  exec-only  say \"hi\"\n");
+        assert_eq!(
+            table(&[fact()]),
+            "a/B  v2  1970-01-02  exec-only  confirm=session  say \"hi\"\n"
+        );
         assert_eq!(table(&[]), "");
         assert!(sheet(&fact()).contains("version    1  1970-01-02T00:00:00Z  grace\n"));
     }
@@ -146,6 +165,9 @@ mod tests {
     fn facts_are_printed_for_tools() {
         let json = String::from_utf8(members(Object::new(), &fact()).end()).expect("UTF-8");
         assert!(json.starts_with(r#"{"name":"a/B","versions":[{"number":1,"#), "{json}");
-        assert!(json.ends_with(r#""exec_only":true,"note":"say \"hi\""}"#), "{json}");
+        assert!(
+            json.ends_with(r#""exec_only":true,"confirm":"session","note":"say \"hi\""}"#),
+            "{json}"
+        );
     }
 }

@@ -6,7 +6,7 @@ use crate::report::{self, Failure};
 use crate::session::{self, Session, accept, accept_at};
 use crate::{passphrase, refusal, start};
 use keyagent_wire::reply::VaultState;
-use keyagent_wire::request::Unlock;
+use keyagent_wire::request::{Key, Unlock};
 use keyagent_wire::{Refusal, Reply, Request, Value};
 
 /// Opens the vault.
@@ -47,6 +47,7 @@ pub(crate) fn lock() -> Result<(), Failure> {
 
 /// On a connection of its own: a human may have taken longer than one is kept.
 fn ask(passphrase: Option<Value>, args: &UnlockArgs) -> Result<Reply, Failure> {
-    let unlock = Unlock { passphrase, accept_rollback: args.accept_rollback };
+    let key = passphrase.map_or(Key::Stored, Key::Passphrase);
+    let unlock = Unlock { key, accept_rollback: args.accept_rollback, seconds: None };
     start::connect()?.ask(&Request::Unlock(unlock), &[])
 }

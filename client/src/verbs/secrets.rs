@@ -17,6 +17,7 @@ pub(crate) fn set(args: SetArgs) -> Result<(), Failure> {
         value,
         clash: Clash::NewVersion,
         exec_only: args.exec_only.then_some(true),
+        confirm: None,
         note: args.note,
     };
     let mut session = Session::begin()?;

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 /// The version of the protocol that this side speaks. Raised when an old peer would
 /// misread a frame; new operations alone do not raise it.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 /// Length and version.
 pub const HEADER_BYTES: usize = 6;
 /// The largest body of a request: one value and its facts.

@@ -4,10 +4,13 @@
 //! runtime and does no I/O but `Read` and `Write`; it never opens, connects or prints.
 
 pub mod codec;
+pub mod event;
 pub mod fingerprint;
 pub mod frame;
+pub mod health;
 mod name;
 mod note;
+pub mod outline;
 mod refusal;
 pub mod reply;
 pub mod request;
@@ -17,7 +20,7 @@ mod value;
 
 pub use name::{EnvName, NAME_BYTES_MAX, NameError, ProfileName, SecretName};
 pub use note::{NOTE_BYTES_MAX, Note, escape, is_printable};
-pub use refusal::{Limit, ManifestFault, Refusal, Unsafe, VaultFault, VaultFile};
+pub use refusal::{Limit, ManifestFault, Refusal, Unsafe, Unsealer, VaultFault, VaultFile};
 pub use reply::Reply;
-pub use request::{Channel, Request};
+pub use request::{Channel, Confirm, Request};
 pub use value::{VALUE_BYTES_MAX, Value, ValueError};

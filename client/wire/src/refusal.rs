@@ -83,6 +83,49 @@ pub enum Refusal {
     NoOriginal,
     /// The file system of the project does not answer.
     NoAnswer,
+    /// The human is to be asked about these first: send `Ask`.
+    NeedsAnswer(Vec<SecretName>),
+    /// The human said no, or said nothing in time.
+    Denied,
+    /// The human said no too often: nothing is asked for so many seconds.
+    Muted(u64),
+    /// There is no pinentry that could ask.
+    NoPinentry,
+    /// The audit log cannot be written, so nothing is handed out: errno(3).
+    NotRecorded(i32),
+    /// What opens the identity without a passphrase did not.
+    Unsealer(Unsealer),
+    /// That recipient can read the vault already.
+    RecipientExists,
+    /// There is no such recipient.
+    NoSuchRecipient,
+    /// The identity's own recipient stays.
+    OwnRecipient,
+    /// The vault may not stay open for so long; at most for so many seconds.
+    TooLong(u64),
+    /// A helper process could not be started, or failed.
+    Helper,
+}
+
+/// What is wrong with what opens the identity without a passphrase.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Encode, Decode)]
+pub enum Unsealer {
+    /// The user's own identity file is not there.
+    Missing,
+    /// It cannot be read: errno(3).
+    Unreadable(i32),
+    /// Others may read or write it, or it belongs to another user.
+    NotPrivate,
+    /// It is no age identity that this build knows.
+    NotIdentity,
+    /// It does not open our identity.
+    NotForUs,
+    /// Its plugin is not installed, or failed.
+    Plugin,
+    /// There is no OS keyring, or it is locked.
+    NoKeyring,
+    /// The OS keyring has nothing of ours.
+    EmptyKeyring,
 }
 
 /// A limit that was passed.

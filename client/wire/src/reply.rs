@@ -1,11 +1,10 @@
 //! What the agent may answer. Variants are only ever appended (PROTOCOL.md).
 
-use crate::codec::{self, CodecError};
-use crate::frame::REPLY_BYTES_MAX;
-use crate::request::Binding;
+use crate::event::{Event, Verified};
+use crate::health::Health;
+use crate::request::{Binding, Confirm};
 use crate::{EnvName, Note, ProfileName, Refusal, SecretName, Value};
 use bincode::{Decode, Encode};
-use zeroize::Zeroizing;
 
 /// One answer.
 #[derive(Encode, Decode)]
@@ -53,6 +52,19 @@ pub enum Reply {
         /// The bindings.
         bound: Vec<Bound>,
     },
+    /// How well the agent is protected.
+    Health(Health),
+    /// Events of the audit log, oldest first.
+    Events {
+        /// The events.
+        events: Vec<Event>,
+        /// Whether there are older ones.
+        more: bool,
+    },
+    /// What the check of the audit log found.
+    Verified(Verified),
+    /// Who can read the vault file, the identity's own recipient first.
+    Recipients(Vec<String>),
 }
 
 /// One variable of a shell's env.
@@ -143,6 +155,8 @@ pub struct Fact {
     pub versions: Vec<VersionFact>,
     /// Whether it is never exported.
     pub exec_only: bool,
+    /// When the human is asked.
+    pub confirm: Confirm,
     /// A line for humans.
     pub note: Option<Note>,
 }
@@ -207,72 +221,4 @@ pub struct Reviewed {
     pub new: bool,
     /// Directories of other projects that may have it too.
     pub shared_with: Vec<Vec<u8>>,
-}
-
-/// Writes [`Reply::Env`] as a whole frame, from borrowed values: none is copied on the way.
-pub fn frame_env<'a>(
-    env: impl ExactSizeIterator<Item = (&'a EnvName, &'a Value)>,
-) -> Result<Zeroizing<Vec<u8>>, CodecError> {
-    let env: Vec<_> = env.collect();
-    codec::frame::<REPLY_BYTES_MAX, _>(&BorrowedReply::Env(env))
-}
-
-/// Writes [`Reply::Value`] as a whole frame, from a borrowed value.
-pub fn frame_value(value: &Value) -> Result<Zeroizing<Vec<u8>>, CodecError> {
-    codec::frame::<REPLY_BYTES_MAX, _>(&BorrowedReply::Value(value))
-}
-
-/// Writes [`Reply::Loaded`] as a whole frame, from borrowed values.
-pub fn frame_loaded<'a>(
-    loaded: impl ExactSizeIterator<Item = (&'a Binding, u32, &'a Value)>,
-) -> Result<Zeroizing<Vec<u8>>, CodecError> {
-    codec::frame::<REPLY_BYTES_MAX, _>(&BorrowedReply::Loaded(loaded.collect()))
-}
-
-/// The variants of [`Reply`] that carry values out of a vault, at the same places.
-enum BorrowedReply<'a> {
-    Env(Vec<(&'a EnvName, &'a Value)>),
-    Value(&'a Value),
-    Loaded(Vec<(&'a Binding, u32, &'a Value)>),
-}
-
-impl Encode for BorrowedReply<'_> {
-    fn encode<E: bincode::enc::Encoder>(
-        &self,
-        encoder: &mut E,
-    ) -> Result<(), bincode::error::EncodeError> {
-        match self {
-            Self::Env(env) => {
-                3u32.encode(encoder)?;
-                env.encode(encoder)
-            }
-            Self::Value(value) => {
-                4u32.encode(encoder)?;
-                value.encode(encoder)
-            }
-            Self::Loaded(loaded) => {
-                11u32.encode(encoder)?;
-                loaded.encode(encoder)
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn borrowed_replies_are_the_same_bytes() {
-        let value = || Value::new(b"canary").expect("a value");
-        let var = EnvName::new("A_KEY").expect("a name");
-        let owned = codec::frame_reply(&Reply::Env(vec![(var.clone(), value())])).expect("small");
-        assert_eq!(*owned, *frame_env([(&var, &value())].into_iter()).expect("small"));
-        let owned = codec::frame_reply(&Reply::Value(value())).expect("small");
-        assert_eq!(*owned, *frame_value(&value()).expect("small"));
-        let binding = Binding { var, secret: SecretName::new("a/B").expect("a name") };
-        let loaded = Loaded { binding: binding.clone(), version: 300, value: value() };
-        let owned = codec::frame_reply(&Reply::Loaded(vec![loaded])).expect("small");
-        assert_eq!(*owned, *frame_loaded([(&binding, 300, &value())].into_iter()).expect("small"));
-    }
 }

@@ -87,6 +87,35 @@ pub enum Request {
         /// Which profile of the manifest; the plain `[env]` if absent.
         profile: Option<ProfileName>,
     },
+    /// Asks the human about what was refused with [`crate::Refusal::NeedsAnswer`]; once
+    /// allowed, the same request on the same connection is admitted. Descriptors: those of
+    /// that request.
+    Ask(Ask),
+    /// How well the agent is protected, and when it locks by itself.
+    Health,
+    /// A page of the audit log: the newest events, oldest first.
+    Audit(Audit),
+    /// Checks the chain of the audit log.
+    VerifyAudit,
+    /// Seals the identity anew: another passphrase, or another way.
+    Reseal(Reseal),
+    /// Who can read the vault file.
+    Recipients,
+    /// Lets one more read the vault file, as age writes recipients (`age1…`).
+    AddRecipient {
+        /// Who.
+        recipient: String,
+    },
+    /// Lets one no longer read what is written from now on.
+    RemoveRecipient {
+        /// Who.
+        recipient: String,
+    },
+    /// Makes a new identity, and seals the vault to it.
+    Rekey {
+        /// What opens the identity, and seals the new one.
+        key: Key,
+    },
 }
 
 /// By which way a value leaves.
@@ -131,6 +160,8 @@ pub struct Put {
     pub clash: Clash,
     /// Never export it. Kept as it is if absent.
     pub exec_only: Option<bool>,
+    /// When to ask the human. Kept as it is if absent.
+    pub confirm: Option<Confirm>,
     /// A line for humans. Kept as it is if absent.
     pub note: Option<Note>,
 }
@@ -169,20 +200,168 @@ pub struct Bind {
     pub bindings: Vec<Binding>,
 }
 
+/// When the human is asked before a value leaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Encode, Decode)]
+pub enum Confirm {
+    /// Never.
+    #[default]
+    None,
+    /// Once for each terminal session, until it has been idle for a while.
+    Session,
+    /// Each time.
+    Always,
+}
+
+/// See [`Request::Ask`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Ask {
+    /// The request that was refused.
+    pub about: Asked,
+    /// Where the human sits.
+    pub screen: Screen,
+}
+
+/// What a human can be asked about.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub enum Asked {
+    /// As [`Request::Resolve`].
+    Env(Resolve),
+    /// As [`Request::Get`].
+    One {
+        /// Which secret.
+        name: SecretName,
+        /// Which version; the active one if absent.
+        version: Option<u32>,
+    },
+}
+
+/// Where the human sits who can be asked: what a pinentry needs to know. Claims of the
+/// client, and used for nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Encode, Decode)]
+pub struct Screen {
+    /// The terminal's device, as bytes.
+    pub tty: Option<Vec<u8>>,
+    /// Variables of the client's environment, each at most once.
+    pub env: Vec<(ScreenVar, Vec<u8>)>,
+}
+
+/// A variable that says where a screen is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+pub enum ScreenVar {
+    /// `TERM`
+    Term,
+    /// `DISPLAY`
+    Display,
+    /// `WAYLAND_DISPLAY`
+    WaylandDisplay,
+    /// `XAUTHORITY`
+    XAuthority,
+    /// `XDG_SESSION_TYPE`
+    XdgSessionType,
+    /// `DBUS_SESSION_BUS_ADDRESS`
+    DbusSessionBusAddress,
+    /// `LANG`
+    Lang,
+    /// `LC_ALL`
+    LcAll,
+    /// `LC_CTYPE`
+    LcCtype,
+    /// `LC_MESSAGES`
+    LcMessages,
+}
+
+impl ScreenVar {
+    /// All of them.
+    pub const ALL: [Self; 10] = [
+        Self::Term,
+        Self::Display,
+        Self::WaylandDisplay,
+        Self::XAuthority,
+        Self::XdgSessionType,
+        Self::DbusSessionBusAddress,
+        Self::Lang,
+        Self::LcAll,
+        Self::LcCtype,
+        Self::LcMessages,
+    ];
+
+    /// The variable's name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Term => "TERM",
+            Self::Display => "DISPLAY",
+            Self::WaylandDisplay => "WAYLAND_DISPLAY",
+            Self::XAuthority => "XAUTHORITY",
+            Self::XdgSessionType => "XDG_SESSION_TYPE",
+            Self::DbusSessionBusAddress => "DBUS_SESSION_BUS_ADDRESS",
+            Self::Lang => "LANG",
+            Self::LcAll => "LC_ALL",
+            Self::LcCtype => "LC_CTYPE",
+            Self::LcMessages => "LC_MESSAGES",
+        }
+    }
+}
+
+/// See [`Request::Audit`].
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Audit {
+    /// Only events before this one, by number; the newest if absent.
+    pub before: Option<u64>,
+    /// Only events with this secret.
+    pub secret: Option<SecretName>,
+    /// How many at most.
+    pub count: u32,
+}
+
 /// See [`Request::Init`].
 #[derive(Encode, Decode)]
 pub struct Init {
-    /// What seals the identity; nothing seals it if absent.
-    pub passphrase: Option<Value>,
+    /// What seals the identity.
+    pub seal: Seal,
     /// Who else can read the vault file, as age writes recipients (`age1…`).
     pub recipients: Vec<String>,
+}
+
+/// What seals the identity.
+#[derive(Encode, Decode)]
+pub enum Seal {
+    /// Nothing: it lies there open.
+    Nothing,
+    /// A passphrase.
+    Passphrase(Value),
+    /// A passphrase, of which the OS keyring keeps a copy.
+    Keyring(Value),
+    /// An age identity of the user's own, native or of a plugin: the path of its file.
+    Identity(Vec<u8>),
+}
+
+/// What opens the identity.
+#[derive(Encode, Decode)]
+pub enum Key {
+    /// What needs no human: nothing, the OS keyring, or the user's own identity file.
+    Stored,
+    /// A passphrase.
+    Passphrase(Value),
+    /// A passphrase that a pinentry asks for.
+    Pinentry(Screen),
 }
 
 /// See [`Request::Unlock`].
 #[derive(Encode, Decode)]
 pub struct Unlock {
-    /// What seals the identity.
-    pub passphrase: Option<Value>,
+    /// What opens the identity.
+    pub key: Key,
     /// Take the vault file as it is, though a newer one was seen.
     pub accept_rollback: bool,
+    /// Lock after this many seconds, come what may; as the user's config says if absent.
+    pub seconds: Option<u64>,
+}
+
+/// See [`Request::Reseal`].
+#[derive(Encode, Decode)]
+pub struct Reseal {
+    /// What opens the identity now.
+    pub key: Key,
+    /// What shall seal it.
+    pub seal: Seal,
 }

@@ -4,7 +4,7 @@ use crate::burden::Burden;
 use crate::samples;
 use keyagent_tests::wire::{refused, secret};
 use keyagent_tests::{Home, Random, Wire, describe, eventually};
-use keyagent_wire::frame::{HEADER_BYTES, Header, REPLY_BYTES_MAX, REQUEST_BYTES_MAX};
+use keyagent_wire::frame::{HEADER_BYTES, Header, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, VERSION};
 use keyagent_wire::reply::VaultState;
 use keyagent_wire::request::{Channel, Resolve};
 use keyagent_wire::{Limit, Refusal, Reply, Request, codec, frame};
@@ -15,7 +15,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 /// A frame of that length, as its first four bytes say it, with a body of zeroes.
 fn of_length(length: u32, body_bytes: usize) -> Vec<u8> {
-    [&length.to_le_bytes()[..], &1u16.to_le_bytes(), &vec![0; body_bytes]].concat()
+    [&length.to_le_bytes()[..], &VERSION.to_le_bytes(), &vec![0; body_bytes]].concat()
 }
 
 fn framed(version: u16, body: &[u8]) -> Vec<u8> {
@@ -107,21 +107,22 @@ fn what_is_no_request_is_refused_and_the_next_is_answered() {
     let get = Request::Get { name: secret("sample/KEY"), version: None };
     let get = codec::encode_request(&get).expect("it is small");
     let trailing = [&get[..], &[0]].concat();
-    let version = || Refusal::Version { protocol: 1, release: env!("CARGO_PKG_VERSION").into() };
+    let version =
+        || Refusal::Version { protocol: VERSION, release: env!("CARGO_PKG_VERSION").into() };
     let mut wire = home.wire();
     for (bytes, refusal) in [
-        (framed(1, &trailing), Refusal::Malformed),
-        (framed(1, &[21]), Refusal::UnknownOp),
-        (framed(1, &[250]), Refusal::UnknownOp),
-        (framed(1, &[251, 0xff, 0xff]), Refusal::UnknownOp),
-        (framed(1, &[255]), Refusal::Malformed),
+        (framed(VERSION, &trailing), Refusal::Malformed),
+        (framed(VERSION, &[30]), Refusal::UnknownOp),
+        (framed(VERSION, &[250]), Refusal::UnknownOp),
+        (framed(VERSION, &[251, 0xff, 0xff]), Refusal::UnknownOp),
+        (framed(VERSION, &[255]), Refusal::Malformed),
         (framed(0, &get), version()),
-        (framed(2, &get), version()),
+        (framed(1, &get), version()),
         (framed(u16::MAX, &[200]), version()),
     ] {
         assert_eq!(refused(answer(&mut wire, &bytes)), refusal, "{bytes:?}");
     }
-    for version in [0, 1, 2, u16::MAX] {
+    for version in [0, 1, VERSION, u16::MAX] {
         let reply = answer(&mut wire, &framed(version, &[0]));
         assert!(matches!(reply, Reply::Status(_)), "version {version} has its status");
     }

@@ -5,7 +5,7 @@
 
 use crate::samples;
 use keyagent_wire::codec::{decode_reply, decode_request, encode_reply, encode_request};
-use keyagent_wire::frame::{self, REPLY_BYTES_MAX};
+use keyagent_wire::frame::{self, REPLY_BYTES_MAX, VERSION};
 use keyagent_wire::{Refusal, Reply};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -47,6 +47,7 @@ fn refusal_file(refusal: &Refusal) -> String {
         Refusal::Vault { fault, .. } => samples::vault_fault_name(fault),
         Refusal::Unsafe(fault) => samples::unsafe_name(fault),
         Refusal::Manifest { fault, .. } => samples::manifest_fault_name(fault),
+        Refusal::Unsealer(fault) => samples::unsealer_name(fault),
         Refusal::TooLarge(limit) => samples::limit_name(limit),
         _ => return format!("refused-{outer}"),
     };
@@ -77,6 +78,8 @@ fn every_kind_of_message_has_a_sample() {
     assert_eq!(names(refusals), all(samples::REFUSALS));
     let faults = samples::vault_faults().iter().map(samples::vault_fault_name).collect();
     assert_eq!(names(faults), all(samples::VAULT_FAULTS));
+    let faults = samples::unsealers().iter().map(samples::unsealer_name).collect();
+    assert_eq!(names(faults), all(samples::UNSEALERS));
     let faults = samples::unsafes().iter().map(samples::unsafe_name).collect();
     assert_eq!(names(faults), all(samples::UNSAFES));
     let faults = samples::manifest_faults().iter().map(samples::manifest_fault_name).collect();
@@ -107,7 +110,7 @@ fn the_bytes_are_what_they_always_were() {
 
 fn is_read_and_written_alike(name: &str, golden: &[u8]) {
     let (version, body) = frame::read(&mut &*golden, REPLY_BYTES_MAX).expect("it is a frame");
-    assert_eq!(version, 1, "{name}");
+    assert_eq!(version, VERSION, "{name}");
     let again = if name.starts_with("request-") {
         encode_request(&decode_request(&body).unwrap_or_else(|e| panic!("{name}: {e:?}")))
     } else {

@@ -4,7 +4,7 @@ use crate::samples;
 use keyagent_tests::wire::{done, put, refused, secret};
 use keyagent_tests::{Home, Wire, eventually};
 use keyagent_wire::reply::VaultState;
-use keyagent_wire::request::{Init, Unlock};
+use keyagent_wire::request::{Init, Key, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request, Value};
 use nix::errno::Errno;
 use nix::sys::socket::{MsgFlags, recv};
@@ -32,8 +32,8 @@ fn sealed() -> Home {
 
 /// Text that no passphrase can be, so that no key is derived and the delay is all there is.
 fn guess(wire: &mut Wire) {
-    let passphrase = Some(Value::new(&[0xff]).expect("it is a value"));
-    let unlock = Unlock { passphrase, accept_rollback: false };
+    let key = Key::Passphrase(Value::new(&[0xff]).expect("it is a value"));
+    let unlock = Unlock { key, accept_rollback: false, seconds: None };
     wire.send(&Request::Unlock(unlock)).expect("the agent listens");
 }
 
@@ -53,8 +53,8 @@ fn every_request_but_a_few_is_refused() {
     let fds: [BorrowedFd<'_>; 2] = [directory.as_fd(), manifest.as_fd()];
     let mut refused_count = 0;
     for request in samples::requests() {
-        use Request::{Init, Lock, Status, Stop, Unlock};
-        if matches!(request, Status | Init(_) | Unlock(_) | Lock | Stop) {
+        use Request::{Health, Init, Lock, Status, Stop, Unlock};
+        if matches!(request, Status | Health | Init(_) | Unlock(_) | Lock | Stop) {
             continue;
         }
         let mut locked = false;
@@ -68,10 +68,10 @@ fn every_request_but_a_few_is_refused() {
         assert!(locked, "with what it takes, {} is locked", samples::request_name(&request));
         refused_count += 1;
     }
-    assert_eq!(refused_count, samples::REQUESTS.len() - 5);
+    assert_eq!(refused_count, samples::REQUESTS.len() - 6);
     assert_eq!(wire.status().vault, VaultState::Locked);
     done(wire.ask(&Request::Lock));
-    let init = Init { passphrase: None, recipients: Vec::new() };
+    let init = Init { seal: Seal::Nothing, recipients: Vec::new() };
     assert_eq!(refused(wire.ask(&Request::Init(init))), Refusal::VaultExists);
     assert_eq!(refused(wire.unlock(None)), Refusal::NeedsPassphrase);
     assert_eq!(refused(wire.unlock(Some("wrong"))), Refusal::WrongPassphrase);

@@ -1,14 +1,19 @@
 //! One message of every kind: what the golden frames pin, and what the hostile ones mangle.
 
 use keyagent_tests::wire::{put, secret, value};
+use keyagent_wire::event::{Bad, Event, LogFault, Process, Verified, Way, What};
+use keyagent_wire::health::{Check, Finding, Grade, Health};
 use keyagent_wire::reply::{
     Bound, Fact, Loaded, Outcome, Review, Reviewed, Status, VaultState, VersionFact, VersionState,
     Written,
 };
-use keyagent_wire::request::{Bind, Binding, Channel, Clash, Init, Part, Put, Resolve, Unlock};
+use keyagent_wire::request::{
+    Ask, Asked, Audit, Bind, Binding, Channel, Clash, Init, Key, Part, Put, Reseal, Resolve,
+    Screen, ScreenVar, Seal, Unlock,
+};
 use keyagent_wire::{
-    EnvName, Limit, ManifestFault, NameError, Note, ProfileName, Refusal, Reply, Request, Unsafe,
-    VaultFault, VaultFile,
+    Confirm, EnvName, Limit, ManifestFault, NameError, Note, ProfileName, Refusal, Reply, Request,
+    Unsafe, Unsealer, VaultFault, VaultFile,
 };
 
 /// Names the variants of an enum, all of them: one that is missing here does not compile.
@@ -24,13 +29,17 @@ macro_rules! variants {
 }
 
 variants!(request_name, REQUESTS, Request: Status Resolve Get Put PutOriginal Commit List Show
-    Remove Move Review Allow Deny Bind Original Init Unlock Lock Stop Load Bindings);
+    Remove Move Review Allow Deny Bind Original Init Unlock Lock Stop Load Bindings
+    Ask Health Audit VerifyAudit Reseal Recipients AddRecipient RemoveRecipient Rekey);
 variants!(reply_name, REPLIES, Reply: Refused Done Status Env Value Committed Page Fact Review
-    Manifest Original Loaded Bindings);
+    Manifest Original Loaded Bindings Health Events Verified Recipients);
 variants!(refusal_name, REFUSALS, Refusal: Version UnknownOp Malformed TooLarge Busy Locked NoVault
     VaultExists NeedsPassphrase WrongPassphrase BadRecipient Vault NotWritten Conflict NoSuchSecret
     NoSuchVersion Exists Unbound NoSuchProfile NotAllowed Changed ExecOnly Unsafe Manifest
-    NoOriginal NoAnswer);
+    NoOriginal NoAnswer NeedsAnswer Denied Muted NoPinentry NotRecorded Unsealer RecipientExists
+    NoSuchRecipient OwnRecipient TooLong Helper);
+variants!(unsealer_name, UNSEALERS, Unsealer: Missing Unreadable NotPrivate NotIdentity NotForUs
+    Plugin NoKeyring EmptyKeyring);
 variants!(vault_fault_name, VAULT_FAULTS, VaultFault: Missing Unreadable NotRegular Owner Mode
     TooLarge HeaderTooLarge TooMuchWork NotAge Corrupt NotForUs Forged Malformed NewerFormat
     Rollback);
@@ -55,6 +64,7 @@ pub fn requests() -> Vec<Request> {
         Request::Put(Put {
             clash: Clash::Rename,
             exec_only: Some(true),
+            confirm: Some(Confirm::Session),
             note: Note::new("for é"),
             ..put("sample/KEY", b"sample value \xff")
         }),
@@ -76,18 +86,60 @@ pub fn requests() -> Vec<Request> {
         Request::Bind(Bind { project: profile("sample"), bindings: vec![binding()] }),
         Request::Original { path, part: 1 },
         Request::Init(Init {
-            passphrase: Some(value("sample passphrase")),
+            seal: Seal::Passphrase(value("sample passphrase")),
             recipients: vec!["age1sample".into()],
         }),
         Request::Unlock(Unlock {
-            passphrase: Some(value("sample passphrase")),
+            key: Key::Passphrase(value("sample passphrase")),
             accept_rollback: true,
+            seconds: Some(28_800),
         }),
         Request::Lock,
         Request::Stop,
         Request::Load { profile: Some(profile("prod")) },
         Request::Bindings { profile: None },
+        Request::Ask(Ask {
+            about: Asked::One { name: secret("sample/KEY"), version: Some(300) },
+            screen: screen(),
+        }),
+        Request::Health,
+        Request::Audit(Audit {
+            before: Some(70_000),
+            secret: Some(secret("sample/KEY")),
+            count: 20,
+        }),
+        Request::VerifyAudit,
+        Request::Reseal(Reseal {
+            key: Key::Pinentry(screen()),
+            seal: Seal::Identity(b"/home/sample/key.txt".to_vec()),
+        }),
+        Request::Recipients,
+        Request::AddRecipient { recipient: "age1sample".into() },
+        Request::RemoveRecipient { recipient: "age1sample".into() },
+        Request::Rekey { key: Key::Stored },
     ]
+}
+
+fn screen() -> Screen {
+    Screen { tty: Some(b"/dev/pts/7".to_vec()), env: vec![(ScreenVar::Term, b"xterm".to_vec())] }
+}
+
+fn event() -> Event {
+    Event {
+        seq: 300,
+        time: 1_700_000_000,
+        what: What::Released(Way::Exec),
+        by: Some(Process {
+            uid: 1000,
+            pid: 4242,
+            sid: 4000,
+            tty: Some("pts/7".into()),
+            ancestry: vec![(4242, "keyagent".into()), (4000, "bash".into())],
+            assistant: Some("claude".into()),
+        }),
+        project: Some(b"/home/sample/work".to_vec()),
+        secrets: vec![(secret("sample/KEY"), Some(2))],
+    }
 }
 
 /// Every reply but the refusals.
@@ -99,6 +151,7 @@ pub fn replies() -> Vec<Reply> {
             VersionFact { number: 2, created: 1_700_000_000, state: VersionState::Active },
         ],
         exec_only: true,
+        confirm: Confirm::Always,
         note: Note::new("a note"),
     };
     vec![
@@ -125,6 +178,18 @@ pub fn replies() -> Vec<Reply> {
             allowed: true,
             bound: vec![Bound { binding: binding(), version: Some(300), exec_only: true }],
         },
+        Reply::Health(Health {
+            findings: vec![Finding { check: Check::Memory, grade: Grade::Weak, detail: 38 }],
+            idle_seconds: Some(900),
+            hard_seconds: Some(28_800),
+        }),
+        Reply::Events { events: vec![event()], more: true },
+        Reply::Verified(Verified {
+            good: 70_000,
+            unanchored: 3,
+            bad: Some(Bad { seq: 70_001, fault: LogFault::Epoch }),
+        }),
+        Reply::Recipients(vec!["age1sample".into()]),
     ]
 }
 
@@ -154,7 +219,18 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::ExecOnly(names()),
         Refusal::NoOriginal,
         Refusal::NoAnswer,
+        Refusal::NeedsAnswer(names()),
+        Refusal::Denied,
+        Refusal::Muted(300),
+        Refusal::NoPinentry,
+        Refusal::NotRecorded(28),
+        Refusal::RecipientExists,
+        Refusal::NoSuchRecipient,
+        Refusal::OwnRecipient,
+        Refusal::TooLong(28_800),
+        Refusal::Helper,
     ];
+    refusals.extend(unsealers().into_iter().map(Refusal::Unsealer));
     refusals.extend(limits().into_iter().map(Refusal::TooLarge));
     refusals.extend(vault_faults().into_iter().map(vault_refusal));
     refusals.extend(unsafes().into_iter().map(Refusal::Unsafe));
@@ -165,6 +241,19 @@ pub fn refusals() -> Vec<Refusal> {
 
 pub fn limits() -> Vec<Limit> {
     vec![Limit::Request, Limit::Reply, Limit::Names, Limit::Staged, Limit::Vault]
+}
+
+pub fn unsealers() -> Vec<Unsealer> {
+    vec![
+        Unsealer::Missing,
+        Unsealer::Unreadable(13),
+        Unsealer::NotPrivate,
+        Unsealer::NotIdentity,
+        Unsealer::NotForUs,
+        Unsealer::Plugin,
+        Unsealer::NoKeyring,
+        Unsealer::EmptyKeyring,
+    ]
 }
 
 pub fn unsafes() -> Vec<Unsafe> {

@@ -30,7 +30,7 @@ fn opens(program: &str) {
         run.run().quietly()
     };
     read(JQ).prints(format!("{}\n", home.canary()));
-    read("jq .format").prints("1\n");
+    read("jq .format").prints("2\n");
     read("jq -r '.vault.secrets[\"app/A_KEY\"].versions[0].value'").prints("an older version\n");
     read("jq -r '.vault.secrets[\"app/bytes\"].versions[0].value_base64' | base64 -d")
         .prints(b"\xff\x01");

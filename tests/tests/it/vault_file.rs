@@ -4,7 +4,7 @@
 use keyagent_tests::wire::{done, refused};
 use keyagent_tests::{Agent, Home, Random, Wire, eventually};
 use keyagent_wire::reply::VaultState;
-use keyagent_wire::request::Unlock;
+use keyagent_wire::request::{Key, Unlock};
 use keyagent_wire::{Refusal, Request, VaultFault, VaultFile};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -37,7 +37,7 @@ impl Locked {
     }
 
     fn unlock(&mut self, accept_rollback: bool) -> keyagent_wire::Reply {
-        self.wire.ask(&Request::Unlock(Unlock { passphrase: None, accept_rollback }))
+        self.wire.ask(&Request::Unlock(Unlock { key: Key::Stored, accept_rollback, seconds: None }))
     }
 
     /// The refusal's fault, after checking all else about it.
@@ -223,14 +223,14 @@ fn needs_age_another_sealers_vault_is_refused() {
     let generation = plain.replace("\"generation\":3", "\"generation\":4");
     assert_ne!(generation, plain);
     let renamed = plain.replace("vault/second", "vault/fourth");
-    let format = plain.replacen("\"format\":1", "\"format\":0", 1);
+    let format = plain.replacen("\"format\":2", "\"format\":1", 1);
     for forged in [generation, renamed, format] {
         let sealed = seal(&locked.home, &ours, forged.as_bytes());
         assert_eq!(locked.fault_of(&sealed), VaultFault::Forged);
     }
-    let newer = plain.replacen("\"format\":1", "\"format\":2", 1);
+    let newer = plain.replacen("\"format\":2", "\"format\":3", 1);
     let sealed = seal(&locked.home, &ours, newer.as_bytes());
-    assert_eq!(locked.fault_of(&sealed), VaultFault::NewerFormat(2));
+    assert_eq!(locked.fault_of(&sealed), VaultFault::NewerFormat(3));
     let no_vault = seal(&locked.home, &ours, b"[\"not a vault\"]");
     assert_eq!(locked.fault_of(&no_vault), VaultFault::Malformed);
     let key = locked.home.command("age-keygen").run().code(0).stdout_text();

@@ -4,7 +4,7 @@
 use keyagent_tests::wire::{done, refused, value};
 use keyagent_tests::{Home, Wire, eventually};
 use keyagent_wire::reply::{Outcome, VaultState};
-use keyagent_wire::request::Unlock;
+use keyagent_wire::request::{Key, Unlock};
 use keyagent_wire::{Limit, Refusal, Request};
 use std::collections::BTreeSet;
 use std::thread;
@@ -102,7 +102,8 @@ fn a_lock_between_staging_and_commit_refuses_the_commit() {
     assert_eq!(writer.commit(), Err(Refusal::Locked));
     assert_eq!(refused(writer.stage("writers/more", b"more")), Refusal::Locked);
     drop(writer);
-    let unlock = Unlock { passphrase: Some(value("not needed")), accept_rollback: false };
+    let key = Key::Passphrase(value("not needed"));
+    let unlock = Unlock { key, accept_rollback: false, seconds: None };
     let mut wire = home.wire();
     done(wire.ask(&Request::Unlock(unlock)));
     assert_eq!(wire.names(), Vec::<String>::new());

@@ -1,0 +1,85 @@
+//! The spawner: a process that is forked before the agent closes itself in, and starts the
+//! helpers that need a wider world: much memory, a screen, a bus.
+//!
+//! It never holds the vault. A helper gets one end of a socket and its job, and is gone when
+//! that ends; it outlives neither the spawner nor, therefore, the agent.
+
+pub mod chunk;
+mod process;
+pub mod scrypt;
+
+use keyagent_sys::detach::{Side, fork};
+use nix::sys::socket::{
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
+};
+use serde::{Deserialize, Serialize};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+
+/// The longest job, in bytes.
+const JOB_BYTES_MAX: usize = 16 * 1024;
+
+/// The agent's end.
+pub struct Spawner {
+    socket: OwnedFd,
+}
+
+/// What a helper is to do. No value is in it: those go by the helper's own socket.
+#[derive(Serialize, Deserialize)]
+pub enum Job {
+    /// Unseal by passphrase.
+    Unseal,
+    /// Seal by passphrase.
+    Seal,
+}
+
+impl Spawner {
+    /// Forks it. Must be called while there is one thread, and before there is anything that
+    /// a helper must not have.
+    pub fn fork() -> io::Result<Self> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+        match fork()? {
+            Side::Parent => Ok(Self { socket: ours }),
+            Side::Child => {
+                drop(ours);
+                process::run(theirs)
+            }
+        }
+    }
+
+    /// Has a helper started, and gives the socket to it. Blocks for as long as a message to
+    /// the spawner does, which is not at all.
+    pub fn start(&self, job: &Job) -> io::Result<UnixStream> {
+        let job = serde_json::to_vec(job).expect("a job is JSON");
+        if job.len() > JOB_BYTES_MAX {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (ours, theirs) = UnixStream::pair()?;
+        let rights = [theirs.as_raw_fd()];
+        let control = [ControlMessage::ScmRights(&rights)];
+        let flags = MsgFlags::MSG_NOSIGNAL | MsgFlags::MSG_DONTWAIT;
+        sendmsg::<()>(self.socket.as_raw_fd(), &[IoSlice::new(&job)], &control, flags, None)?;
+        Ok(ours)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_job_arrives_with_its_socket() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .expect("a pair");
+        let spawner = Spawner { socket: ours };
+        let _stream = spawner.start(&Job::Seal).expect("there is room");
+        let (job, _socket) = process::next(theirs.as_fd()).expect("it came").expect("whole");
+        assert!(matches!(job, Job::Seal));
+        drop(spawner);
+        assert!(process::next(theirs.as_fd()).is_none(), "the end");
+    }
+}
