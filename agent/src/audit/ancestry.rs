@@ -5,7 +5,7 @@
 //! What lies above the parent is remembered, so that one event costs two small reads.
 
 use super::assistant;
-use super::event::bounded;
+use super::body::bounded;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::fs::File;

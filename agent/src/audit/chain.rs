@@ -20,6 +20,9 @@ pub const EPOCH_MILLIS_MAX: u64 = 15 * 60 * 1000;
 /// minute lasts for seven years.
 pub const EPOCHS_MAX: u64 = 4_000_000;
 
+/// The number of a log's first record.
+pub const SEQ_FIRST: u64 = 1;
+
 /// The MAC of one record.
 pub type Mac = [u8; 32];
 

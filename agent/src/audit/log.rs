@@ -5,13 +5,17 @@
 //! counted: the next one that can be written says how many there were. A log that was
 //! tampered with goes on in a new file that says so. Nothing that was written is changed.
 
-use super::chain::{Chain, EPOCH_MILLIS_MAX, EPOCH_RECORDS_MAX, EpochKey, Fault, LogId, Mac, Root};
-use super::event::{Body, Event, Place, What};
+use super::body::{Body, Place};
+use super::chain::{
+    Chain, EPOCH_MILLIS_MAX, EPOCH_RECORDS_MAX, Fault, LogId, Mac, Root, SEQ_FIRST,
+};
+use super::event::{Event, What};
 use super::files::{Files, Seen};
 use super::moment::Moment;
 use super::record::{self, push_hex};
 use super::state::State;
 use super::tail::{self, End};
+use keyagent_wire::event::What as Told;
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -80,7 +84,7 @@ impl Log {
     pub fn begin(files: Files, root: &Root, now: Moment) -> io::Result<Self> {
         files.make_directory()?;
         let id = LogId::random().ok_or(io::ErrorKind::Unsupported)?;
-        let chain = Chain::at(root.first_key(&id), 0, 0, [0; 32]);
+        let chain = Chain::at(root.first_key(&id), 0, SEQ_FIRST, [0; 32]);
         if files.seen().is_ok() {
             files.shift()?;
         }
@@ -129,7 +133,17 @@ impl Log {
     /// Whether it is a log of that identity. A state that somebody made up is of none.
     pub fn is_of(&self, root: &Root) -> bool {
         let key = root.key_at(&self.id, self.chain.epoch);
-        key.is_some_and(|key: EpochKey| key.bytes() == self.chain.key().bytes())
+        key.is_some_and(|key| key.bytes() == self.chain.key().bytes())
+    }
+
+    /// Counts events that could not be written while there was no log.
+    pub fn lose(&mut self, count: u64) {
+        self.lost += count;
+    }
+
+    /// Whether there is an anchor to be written.
+    pub fn has_anchor(&self) -> bool {
+        self.ended.is_some()
     }
 
     /// Writes one event. If it was not written, what it is of must not be done.
@@ -196,13 +210,11 @@ impl Log {
             }
         }
         if self.repaired > 0 {
-            let count = Some(self.repaired);
-            self.put(&Event { count, ..Event::of(What::Repaired) }, now)?;
+            self.put(&Event::of(What::Repaired(self.repaired)), now)?;
             self.repaired = 0;
         }
         if self.lost > 0 {
-            let count = Some(self.lost);
-            self.put(&Event { count, ..Event::of(What::Lost) }, now)?;
+            self.put(&Event::told(Told::Lost(self.lost)), now)?;
             self.lost = 0;
         }
         Ok(())

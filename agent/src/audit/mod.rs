@@ -6,15 +6,20 @@
 
 pub mod ancestry;
 pub mod assistant;
+pub mod body;
 pub mod chain;
 pub mod event;
 pub mod files;
 pub mod log;
 pub mod moment;
+pub mod read;
 pub mod record;
+pub mod recorder;
 pub mod state;
 pub mod tail;
 pub mod verify;
+pub mod witness;
+pub mod words;
 
 #[cfg(test)]
 mod tests;

@@ -5,8 +5,8 @@
 //! read the file as it is; lines need no other length than their newline, because a newline
 //! in a text is escaped.
 
+use super::body::Body;
 use super::chain::Mac;
-use crate::audit::event::Body;
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 use std::io;
@@ -16,8 +16,6 @@ pub const RECORD_BYTES_MAX: usize = 128 * 1024;
 /// `,"mac":"…"}` and a newline.
 const TAIL_BYTES: usize = MAC_KEY.len() + 64 + 3;
 const MAC_KEY: &[u8] = b",\"mac\":\"";
-/// The event that ends an epoch.
-pub const SEALED: &str = "sealed";
 
 /// A record as it was read, before anything is believed.
 #[derive(Debug)]

@@ -1,7 +1,7 @@
 //! The log under honest use, after crashes, and under 10,000 hands that change it.
 
 use super::chain::{Fault, Root};
-use super::event::{Cause, Event, Named, Way, What};
+use super::event::{Event, Named};
 use super::files::{Files, KEPT};
 use super::log::Log;
 use super::moment::Moment;
@@ -9,6 +9,7 @@ use super::record;
 use super::verify::{Snapshot, Verdict, verify};
 use crate::vault::seal::Identity;
 use keyagent_wire::SecretName;
+use keyagent_wire::event::{Way, What, Why};
 use std::fs;
 use std::path::PathBuf;
 
@@ -60,7 +61,7 @@ impl Scratch {
         let event = Event {
             path: Some(b"/home/ada/\xff\x1b[2Jacme"),
             secrets: &secrets,
-            ..Event::of(What::Release(Way::Exec))
+            ..Event::told(What::Released(Way::Exec))
         };
         log.record(&event, self.now()).expect("it is written");
     }
@@ -107,15 +108,15 @@ fn what_was_written_verifies() {
     for _ in 0..600 {
         scratch.release(&mut log);
     }
-    log.record(&Event::of(What::Locked(Cause::Idle)), scratch.now()).expect("it is written");
+    log.record(&Event::told(What::Locked(Why::Idle)), scratch.now()).expect("it is written");
     // Began and sealed before, and two full epochs' seals among them.
     let head = log.head().seq;
-    assert_eq!(head, 605);
-    whole(&scratch.verify(Some(&log)), head, 603);
+    assert_eq!(head, 606);
+    whole(&scratch.verify(Some(&log)), head - 1, 603);
     log.anchor();
     scratch.seal(&mut log);
-    whole(&scratch.verify(Some(&log)), head + 1, 0);
-    whole(&scratch.verify(None), head + 1, 0);
+    whole(&scratch.verify(Some(&log)), head, 0);
+    whole(&scratch.verify(None), head, 0);
 }
 
 #[test]
@@ -129,7 +130,7 @@ fn lines_are_json_and_printable() {
     let value: serde_json::Value = serde_json::from_slice(line).expect("a line is JSON");
     assert_eq!(value["secrets"][0], "acme/OPENAI_API_KEY@3");
     assert_eq!(value["path"], "/home/ada/\u{fffd}\u{1b}[2Jacme");
-    assert_eq!((&value["event"], &value["why"]), (&"release".into(), &"exec".into()));
+    assert_eq!((&value["event"], &value["how"]), (&"released".into(), &"exec".into()));
     assert_eq!(value["decision"], "allow");
 }
 
@@ -153,11 +154,11 @@ fn files_rotate_and_the_chain_goes_on() {
     let verdict = scratch.verify(Some(&log));
     assert_eq!(scratch.files.kept().len(), usize::from(KEPT) + 1);
     assert_eq!(verdict.bad, [], "the oldest are gone, and that is as it should be");
-    assert!(verdict.first.is_some_and(|first| first > 0));
+    assert!(verdict.first.is_some_and(|first| first > 1));
     assert_eq!(verdict.first.expect("there is one") + verdict.good, log.head().seq);
     // A file fewer, and it is no more.
     fs::remove_file(scratch.directory.join("audit.log.8")).expect("it is there");
-    assert_eq!(first_bad(&scratch.verify(Some(&log))), Some((0, Fault::Missing)));
+    assert_eq!(first_bad(&scratch.verify(Some(&log))), Some((1, Fault::Missing)));
 }
 
 #[test]
@@ -196,7 +197,7 @@ fn a_torn_record_is_taken_away_and_told() {
         fs::write(&path, &text[..text.len() - cut]).expect("it can be written");
         let mut log = scratch.resume();
         scratch.release(&mut log);
-        assert_eq!(scratch.events()[2..], ["release", "repaired", "release"], "{cut}");
+        assert_eq!(scratch.events()[2..], ["released", "repaired", "released"], "{cut}");
         whole(&scratch.verify(Some(&log)), 5, 3);
     }
 }
@@ -216,7 +217,7 @@ fn a_kill_between_two_files_is_no_tampering() {
         let mut log = scratch.resume();
         scratch.release(&mut log);
         let verdict = scratch.verify(Some(&log));
-        whole(&verdict, log.head().seq, log.head().seq - 2);
+        whole(&verdict, log.head().seq - 1, log.head().seq - 3);
     }
     assert!(!scratch.events().iter().any(|event| event == "broken"));
 }
@@ -286,7 +287,7 @@ fn a_lost_state_begins_another_log_and_verify_says_so() {
     let now = scratch.now();
     assert!(Log::resume(scratch.files.clone(), now).expect("it can be read").is_none());
     let log = scratch.begin();
-    assert_eq!(first_bad(&scratch.verify(Some(&log))), Some((3, Fault::Restarted)));
+    assert_eq!(first_bad(&scratch.verify(Some(&log))), Some((4, Fault::Restarted)));
 }
 
 /// T77.
@@ -310,11 +311,11 @@ fn a_cut_before_the_anchor_is_found_and_one_behind_it_is_counted() {
         if keep >= anchor {
             whole(&verdict, keep as u64, (keep - anchor) as u64);
         } else {
-            assert_eq!(first_bad(&verdict), Some((keep as u64, Fault::Truncated)));
+            assert_eq!(first_bad(&verdict), Some((keep as u64 + 1, Fault::Truncated)));
         }
         // Who still has the log in memory knows in both cases.
         let verdict = scratch.verify(Some(&log));
-        assert_eq!(first_bad(&verdict), Some((keep as u64, Fault::Truncated)));
+        assert_eq!(first_bad(&verdict), Some((keep as u64 + 1, Fault::Truncated)));
     }
 }
 
@@ -330,7 +331,7 @@ fn an_epoch_ends_by_time_and_the_next_key_is_another() {
     scratch.clock += super::chain::EPOCH_MILLIS_MAX;
     assert!(log.due_in(scratch.now()).is_some_and(|due| due.is_zero()));
     scratch.release(&mut log);
-    assert_eq!(scratch.events()[2..], ["release", "sealed", "release"]);
+    assert_eq!(scratch.events()[2..], ["released", "sealed", "released"]);
 }
 
 /// Steps that a thief of the state can take back in time: none (CVE-2023-31439).
@@ -352,7 +353,7 @@ fn a_thief_of_the_key_changes_nothing_from_before() {
         // He cuts the log, and goes on under the one key that he has, in any epoch's name.
         for epoch in 0..=state.epoch {
             let mut chain = state.chain();
-            (chain.epoch, chain.seq, chain.prev) = (epoch, keep as u64, last.mac);
+            (chain.epoch, chain.seq, chain.prev) = (epoch, keep as u64 + 1, last.mac);
             let mut text = lines[..keep].concat();
             for _ in 0..2 {
                 let seq = chain.seq;
@@ -367,7 +368,11 @@ fn a_thief_of_the_key_changes_nothing_from_before() {
             }
             fs::write(scratch.files.current(), text).expect("it is ours");
             let verdict = scratch.verify(None);
-            assert_eq!(verdict.bad.first().map(|bad| bad.seq), Some(keep as u64), "{keep} {epoch}");
+            assert_eq!(
+                verdict.bad.first().map(|bad| bad.seq),
+                Some(keep as u64 + 1),
+                "{keep} {epoch}"
+            );
         }
     }
 }
@@ -407,7 +412,7 @@ fn ten_thousand_changes_are_found_and_the_first_bad_record_named() {
     for round in 0..10_000 {
         let mut changed: Vec<Vec<Vec<u8>>> = texts.iter().map(|(_, l)| l.clone()).collect();
         let kind = dice.below(8);
-        let expected = change(&mut changed, kind, &mut dice);
+        let expected = change(&mut changed, kind, &mut dice) + 1;
         let gone = changed.iter().map(Vec::is_empty).collect::<Vec<_>>();
         for (at, (name, lines)) in texts.iter().enumerate() {
             let path = scratch.directory.join(name);
@@ -435,7 +440,7 @@ fn restore(scratch: &Scratch, texts: &[(String, Vec<Vec<u8>>)], changed: &[Vec<V
     }
 }
 
-/// Changes something, and says which record is the first that is not what it was.
+/// Changes something, and says which record, from 0, is the first that is not what it was.
 fn change(files: &mut Vec<Vec<Vec<u8>>>, kind: usize, dice: &mut Dice) -> u64 {
     let counts: Vec<usize> = files.iter().map(Vec::len).collect();
     let total: usize = counts.iter().sum();

@@ -4,11 +4,12 @@
 //! its place demands. Behind a place that is bad it goes on with the next file, whose first
 //! record says where it stands. It changes nothing.
 
-use super::chain::{Chain, Fault, LogId, Root};
+use super::chain::{Chain, Fault, LogId, Root, SEQ_FIRST};
 use super::files::{Files, KEPT, Kept};
 use super::log::Head;
 use super::record::{self, Line, parse_hex};
 use super::state::State;
+use super::words::BROKEN;
 use keyagent_wire::VaultFault;
 use serde::Deserialize;
 use std::borrow::Cow;
@@ -158,7 +159,7 @@ impl Walk<'_> {
         if goes_on == Some(Ok(())) {
             self.verdict.good += 1;
             // The agent has found something that this walk did not.
-            if first.is_some_and(|first| first.event == "broken") {
+            if first.is_some_and(|first| first.event == BROKEN) {
                 self.report(line.seq, Fault::Found);
             }
             return Ok(());
@@ -199,7 +200,9 @@ impl Walk<'_> {
         match wrong {
             Some(_) if is_other => self.report(self.expected(), Fault::Restarted),
             Some(fault) => self.report(self.expected(), fault),
-            None if is_oldest && line.seq > 0 && !self.is_full => self.report(0, Fault::Missing),
+            None if is_oldest && line.seq > SEQ_FIRST && !self.is_full => {
+                self.report(SEQ_FIRST, Fault::Missing);
+            }
             None => {}
         }
     }
@@ -225,7 +228,7 @@ impl Walk<'_> {
 
     /// The number of the record that should be here.
     fn expected(&self) -> u64 {
-        self.chain.as_ref().map_or(0, |chain| chain.seq)
+        self.chain.as_ref().map_or(SEQ_FIRST, |chain| chain.seq)
     }
 
     /// A bad place, behind which nothing is known until the next file. One that follows
@@ -256,7 +259,7 @@ impl Walk<'_> {
             return;
         };
         if is_empty {
-            return self.report(0, Fault::Truncated);
+            return self.report(SEQ_FIRST, Fault::Truncated);
         }
         let Some(chain) = &self.chain else { return };
         let (seq, prev) = (chain.seq, chain.prev);

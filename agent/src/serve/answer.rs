@@ -8,13 +8,17 @@ use super::inbox::Frame;
 use super::keeper::Keeper;
 use super::mounts::Handed;
 use super::projects;
+use super::record;
 use super::staging::Staging;
+use crate::audit::witness::Witness;
 use crate::gate;
 use crate::peer::Peer;
 use crate::vault::change::Change;
 use keyagent_wire::codec::{self, CodecError};
+use keyagent_wire::event::{What, Why};
 use keyagent_wire::frame::{NAMES_MAX, VERSION};
 use keyagent_wire::reply::Reply;
+use keyagent_wire::request::Unlock;
 use keyagent_wire::{Limit, Refusal, Request, SecretName};
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
@@ -51,7 +55,14 @@ pub async fn answer(keeper: &Keeper, session: &mut Session, peer: &Peer, frame: 
     // A value may be in it, which is sealed before anything is waited for.
     drop(frame.body);
     let answered = match request {
-        Ok(request) => dispatch(keeper, session, peer, request, frame.descriptors).await,
+        Ok(request) => {
+            let (way, witness) = (record::way_of(&request), Witness::new(&keeper.audit, peer));
+            let answered = dispatch(keeper, session, &witness, request, frame.descriptors).await;
+            if let (Err(refusal), Some(way)) = (&answered, way) {
+                witness.refuses(way, refusal, None, &record::names_of(refusal));
+            }
+            answered
+        }
         Err(refusal) => Err(refusal),
     };
     answered.unwrap_or_else(refuse)
@@ -99,31 +110,48 @@ fn takes(request: &Request, descriptors: usize) -> bool {
 async fn dispatch(
     keeper: &Keeper,
     session: &mut Session,
-    peer: &Peer,
+    witness: &Witness<'_>,
     request: Request,
     fds: Handed,
 ) -> Result<Answer, Refusal> {
+    let by = Some(witness.peer());
     match request {
         Request::Status => return encode(&Reply::Status(keeper.status())),
         Request::Health => return encode(&Reply::Health(keeper.health())),
-        Request::Init(ask) => keeper.init(ask).await?,
-        Request::Unlock(ask) => keeper.unlock(ask).await?,
-        Request::Lock => keeper.lock().await,
+        Request::Init(ask) => {
+            keeper.init(ask).await?;
+            keeper.audit.happened(What::Made, by);
+        }
+        Request::Unlock(ask) => unlock(keeper, witness, ask).await?,
+        Request::Lock => keeper.lock(Why::Asked, by).await,
         Request::Stop => {
             session.over = true;
-            keeper.lock().await;
+            keeper.lock(Why::Asked, by).await;
             keeper.stop.notify_one();
         }
-        open => return dispatch_open(keeper, session, peer, open, fds).await,
+        open => return dispatch_open(keeper, session, witness, open, fds).await,
     }
     encode(&Reply::Done)
+}
+
+async fn unlock(keeper: &Keeper, witness: &Witness<'_>, ask: Unlock) -> Result<(), Refusal> {
+    let (was_open, by) = (keeper.is_open(), Some(witness.peer()));
+    let result = keeper.unlock(ask).await;
+    match &result {
+        Ok(()) if !was_open => keeper.audit.happened(What::Unlocked, by),
+        Err(refusal) if record::is_failed_unlock(refusal) => {
+            keeper.audit.happened(What::UnlockFailed, by);
+        }
+        _ => {}
+    }
+    result
 }
 
 /// Everything that a closed vault refuses.
 async fn dispatch_open(
     keeper: &Keeper,
     session: &mut Session,
-    peer: &Peer,
+    witness: &Witness<'_>,
     request: Request,
     fds: Handed,
 ) -> Result<Answer, Refusal> {
@@ -131,15 +159,15 @@ async fn dispatch_open(
     // Taken when it is used, and held over no wait: a lock meanwhile leaves no value behind.
     let vault = || keeper.open().map(|open| open.vault);
     match request {
-        Request::Resolve(ask) => return projects::resolve(keeper, peer, &ask, fds).await,
+        Request::Resolve(ask) => return projects::resolve(keeper, witness, &ask, fds).await,
         Request::Get { name, version } => {
             let vault = vault()?;
-            let permit = gate::admit_one(&vault, peer, &name, version)?;
+            let permit = gate::admit_one(&vault, witness, &name, version)?;
             return frames::value(vault.reveal_one(&permit)?);
         }
         Request::Original { path, part } => {
-            let permit = gate::admit_original(peer, &path, part);
             let vault = vault()?;
+            let permit = gate::admit_original(&vault, witness, &path, part)?;
             let (original, part) = vault.reveal_original(&permit)?;
             return frames::original(original, part);
         }
@@ -151,7 +179,7 @@ async fn dispatch_open(
         Request::Load { profile } => {
             let project = projects::project(keeper, fds).await?;
             session.loading = Some(project.directory.path.clone());
-            return projects::load(keeper, peer, profile.as_ref(), &project);
+            return projects::load(keeper, witness, profile.as_ref(), &project);
         }
         Request::Bindings { profile } => {
             return projects::bindings(keeper, profile.as_ref(), fds).await;
@@ -162,12 +190,19 @@ async fn dispatch_open(
         Request::PutOriginal(part) => session.staging(keeper).put_original(part)?,
         Request::Commit => {
             let change = Change::Put(session.staging(keeper).take()?);
-            return encode(&Reply::Committed(keeper.change(change).await?));
+            let written = record::change(keeper, witness, change).await?;
+            return encode(&Reply::Committed(written));
         }
-        Request::Remove { names } => drop(keeper.change(Change::Remove(bounded(names)?)).await?),
-        Request::Move { old, new } => drop(keeper.change(Change::Move(old, new)).await?),
-        Request::Allow { manifest } => projects::allow(keeper, manifest, fds).await?,
-        Request::Deny => projects::deny(keeper, fds).await?,
+        Request::Remove { names } => {
+            record::change(keeper, witness, Change::Remove(bounded(names)?)).await?;
+        }
+        Request::Move { old, new } => {
+            record::change(keeper, witness, Change::Move(old, new)).await?;
+        }
+        Request::Allow { manifest } => projects::allow(keeper, witness, manifest, fds).await?,
+        Request::Deny => projects::deny(keeper, witness, fds).await?,
+        Request::Audit(ask) => return record::page(keeper, ask).await,
+        Request::VerifyAudit => return record::check(keeper).await,
         rare => return dispatch_rare(keeper, rare).await,
     }
     encode(&Reply::Done)

@@ -7,19 +7,24 @@
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
+use crate::audit::chain::Root;
+use crate::audit::recorder::Recorder;
 use crate::config::Config;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
+use crate::peer::Peer;
 use crate::places::Places;
 use crate::spawner::Spawner;
 use crate::stamps::Stamps;
 use crate::vault::Vault;
 use crate::vault::change::Change;
 use crate::vault::difference::Difference;
+use crate::vault::seal::Identity;
 use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
+use keyagent_wire::event::{What, Why};
 use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Key, Seal, Unlock};
@@ -65,6 +70,12 @@ pub struct Keeper {
     changes: Door,
     looks: Door,
     stamps: Arc<Stamps>,
+    /// The audit log.
+    pub audit: Recorder,
+    /// Told when an anchor of the audit log is to be written.
+    pub anchors: Rc<Notify>,
+    /// Held by whoever writes an anchor.
+    anchoring: Mutex<()>,
     /// Whatever may wait for a file system of a client's choice.
     pub mounts: &'static Mounts,
     /// Told when the agent should stop.
@@ -82,11 +93,17 @@ impl Keeper {
     /// A keeper of what is at those places.
     pub fn new(places: Places, config: Config, spawner: Spawner) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
+        let anchors = Rc::new(Notify::new());
+        let heard = anchors.clone();
+        let audit = Recorder::start(places.state(), move || heard.notify_one());
         let keeper = Self {
             places: Arc::new(places),
             config,
             spawner: Arc::new(spawner),
             stamps,
+            audit,
+            anchors,
+            anchoring: Mutex::new(()),
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
             staged_bytes: Rc::default(),
@@ -122,7 +139,12 @@ impl Keeper {
         }
         let found = self.found();
         let is_news = !matches!(found, State::Missing | State::Unusable(_));
+        let is_open = matches!(found, State::Open { .. });
         *self.state.borrow_mut() = found;
+        if is_open {
+            self.adopt();
+            self.audit.happened(What::Unlocked, None);
+        }
         if is_news {
             self.stamps.bump_all();
         }
@@ -145,9 +167,26 @@ impl Keeper {
         }
     }
 
+    /// Has the audit log begin, or go on, as the identity's own.
+    pub fn adopt(&self) {
+        if let Ok(identity) = Identity::kept() {
+            self.audit.adopt(&Root::of(&identity));
+            stack::burn_deep();
+        }
+    }
+
+    /// Whether the vault is open.
+    pub fn is_open(&self) -> bool {
+        matches!(*self.state.borrow(), State::Open { .. })
+    }
+
     /// The open vault, or why there is none. The one gate above every operation on it.
     pub fn open(&self) -> Result<Open, Refusal> {
         self.examine();
+        // After a disk error there may be none yet.
+        if self.is_open() && self.audit.needs_root() {
+            self.adopt();
+        }
         match &*self.state.borrow() {
             State::Open { open, .. } => Ok(open.clone()),
             State::Locked => Err(Refusal::Locked),
@@ -274,9 +313,10 @@ impl Keeper {
     }
 
     /// Forgets every value, at once. What has not been answered yet will be refused. Then
-    /// shells are told.
-    pub async fn lock(&self) {
+    /// it is put on record, if that can be, and shells are told.
+    pub async fn lock(&self, why: Why, by: Option<&Peer>) {
         if self.forget() {
+            self.audit.locked(why, by);
             self.tell_all().await;
         }
     }
@@ -380,6 +420,7 @@ impl Keeper {
                 tracing::info!(generation = newer.vault.generation(), "vault reloaded");
                 let (old, new) = (open.vault.clone(), newer.vault.clone());
                 (*open, *stale) = (newer, None);
+                self.audit.happened(What::Reloaded, None);
                 return Some((old, new));
             }
             Err(refusal) => {
@@ -390,18 +431,31 @@ impl Keeper {
         None
     }
 
+    /// Writes the anchor of the audit log that is due. An older one never comes after a newer.
+    pub async fn write_anchor(&self) {
+        let _anchoring = self.anchoring.lock().await;
+        let Some(anchor) = self.audit.anchor() else { return };
+        if let Err(error) = blocking(move || anchor.write()).await {
+            tracing::warn!(%error, "cannot write the state of the audit log");
+        }
+    }
+
     /// Waits for a write that is under way.
     pub async fn settle(&self) {
         let _turn = self.turn.lock().await;
     }
 
     fn install(&self, open: Open) {
+        let was_open = self.is_open();
         *self.state.borrow_mut() = State::Open { open, stale: None };
+        if !was_open {
+            self.adopt();
+        }
     }
 }
 
 /// Runs it off the loop, and leaves nothing of it on that thread's stack.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let work = move || {
         let done = work();
         stack::burn_deep();

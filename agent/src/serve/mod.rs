@@ -11,6 +11,7 @@ mod keeper;
 pub mod listen;
 mod mounts;
 mod projects;
+mod record;
 mod roster;
 mod staging;
 
@@ -20,6 +21,7 @@ use crate::places::Places;
 use crate::spawner::Spawner;
 use crate::vault::watch::Watch;
 use keeper::Keeper;
+use keyagent_wire::event::Why;
 use mounts::{MANIFEST_MILLIS_MAX, THREADS_MAX};
 use nix::unistd::geteuid;
 use roster::Roster;
@@ -65,6 +67,8 @@ pub fn run(
             (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
         spawn_local(lock_on_hangup(keeper.clone(), listen_for(SignalKind::hangup())?));
         spawn_local(follow_changes(keeper.clone()));
+        spawn_local(record::write_anchors(keeper.clone()));
+        spawn_local(record::end_epochs(keeper.clone()));
         ready();
         tokio::select! {
             () = accept(&listener, &keeper) => {}
@@ -72,8 +76,9 @@ pub fn run(
             _ = interrupt.recv() => {}
             () = keeper.stop.notified() => {}
         }
-        keeper.lock().await;
+        keeper.lock(Why::Stopped, None).await;
         keeper.settle().await;
+        record::end(&keeper).await;
         leave();
         tracing::info!("stopped");
         Ok(())
@@ -96,7 +101,12 @@ async fn accept(listener: &UnixListener, keeper: &Rc<Keeper>) {
             tokio::time::sleep(REST).await;
         }
         let socket = next(listener).await;
-        let Some(peer) = Peer::of(&socket, ours) else { continue };
+        let Some(peer) = Peer::of(&socket, ours) else {
+            if let Some((uid, pid)) = Peer::stranger(&socket) {
+                keeper.audit.stranger(uid, pid);
+            }
+            continue;
+        };
         let socket = Rc::new(socket);
         let place = roster.add(number, socket.clone());
         spawn_local(connection::serve(socket, place, peer, keeper.clone()));
@@ -115,7 +125,7 @@ async fn next(listener: &UnixListener) -> UnixStream {
 
 async fn lock_on_hangup(keeper: Rc<Keeper>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        keeper.lock().await;
+        keeper.lock(Why::Signal, None).await;
     }
 }
 

@@ -6,11 +6,12 @@
 use super::frames::{self, Answer, encode};
 use super::keeper::Keeper;
 use super::mounts::Handed;
+use super::record;
+use crate::audit::witness::Witness;
 use crate::gate::{self, Stand};
 use crate::grant::{self, Grant};
 use crate::manifest::project::{Project, glance, look, look_at_directory};
 use crate::manifest::{Entry, edit, parse};
-use crate::peer::Peer;
 use crate::review::review as review_of;
 use crate::vault::change::Change;
 use crate::vault::store;
@@ -24,7 +25,7 @@ use nix::sys::stat::stat;
 /// The env of a command, or of a tool.
 pub async fn resolve(
     keeper: &Keeper,
-    peer: &Peer,
+    witness: &Witness<'_>,
     ask: &Resolve,
     fds: Handed,
 ) -> Result<Answer, Refusal> {
@@ -34,19 +35,19 @@ pub async fn resolve(
     let project = optional_project(keeper, fds).await?;
     // It may have been locked while a file system took its time.
     let vault = keeper.open()?.vault;
-    let permit = gate::admit_env(&vault, peer, &stand(keeper, project.as_ref()), ask)?;
+    let permit = gate::admit_env(&vault, witness, &stand(keeper, project.as_ref()), ask)?;
     frames::env(&vault.reveal(&permit)?)
 }
 
 /// The env of a shell.
 pub fn load(
     keeper: &Keeper,
-    peer: &Peer,
+    witness: &Witness<'_>,
     profile: Option<&ProfileName>,
     project: &Project,
 ) -> Result<Answer, Refusal> {
     let vault = keeper.open()?.vault;
-    let permit = gate::admit_load(&vault, peer, &stand(keeper, Some(project)), profile)?;
+    let permit = gate::admit_load(&vault, witness, &stand(keeper, Some(project)), profile)?;
     frames::loaded(&vault.reveal(&permit)?)
 }
 
@@ -73,7 +74,12 @@ pub async fn bindings(
 }
 
 /// Trusts the manifest, if it is the one that was shown.
-pub async fn allow(keeper: &Keeper, shown: [u8; 32], fds: Handed) -> Result<(), Refusal> {
+pub async fn allow(
+    keeper: &Keeper,
+    witness: &Witness<'_>,
+    shown: [u8; 32],
+    fds: Handed,
+) -> Result<(), Refusal> {
     let project = project(keeper, fds).await?;
     if project.hash != shown {
         return Err(Refusal::Changed);
@@ -85,7 +91,7 @@ pub async fn allow(keeper: &Keeper, shown: [u8; 32], fds: Handed) -> Result<(), 
         channels: [Channel::Exec, Channel::Export].into(),
         created: store::now(),
     };
-    keeper.change(Change::Allow(grant)).await.map(drop)
+    record::change(keeper, witness, Change::Allow(grant)).await.map(drop)
 }
 
 /// The text of a manifest with more bindings.
@@ -107,9 +113,9 @@ pub async fn review(keeper: &Keeper, fds: Handed) -> Result<Answer, Refusal> {
 }
 
 /// Takes the trust of a directory back.
-pub async fn deny(keeper: &Keeper, fds: Handed) -> Result<(), Refusal> {
+pub async fn deny(keeper: &Keeper, witness: &Witness<'_>, fds: Handed) -> Result<(), Refusal> {
     let directory = keeper.look(fds, |fds| look_at_directory(&fds[0])).await??;
-    keeper.change(Change::Deny(directory)).await.map(drop)
+    record::change(keeper, witness, Change::Deny(directory)).await.map(drop)
 }
 
 async fn optional_project(keeper: &Keeper, fds: Handed) -> Result<Option<Project>, Refusal> {
