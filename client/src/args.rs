@@ -58,6 +58,9 @@ pub(crate) enum Verb {
     Lock,
     /// Tell how the agent and its vault are; never starts the agent
     Status(JsonArgs),
+    /// Tell who had what, when; `audit verify` checks that nobody changed the log
+    #[command(args_conflicts_with_subcommands = true)]
+    Audit(AuditArgs),
     /// Start the agent
     Start,
     /// Lock and end the agent
@@ -279,6 +282,30 @@ pub(crate) struct UnlockArgs {
     /// Take the vault file as it is, though a newer one was seen here
     #[arg(long)]
     pub(crate) accept_rollback: bool,
+}
+
+/// See [`Verb::Audit`].
+#[derive(Args)]
+pub(crate) struct AuditArgs {
+    /// Check the log instead.
+    #[command(subcommand)]
+    pub(crate) check: Option<AuditCheck>,
+    /// How many events, the newest
+    #[arg(short = 'n', value_name = "N", default_value_t = 50)]
+    pub(crate) count: u32,
+    /// Only events with this secret
+    #[arg(long, value_name = "NAME", value_parser = secret_name)]
+    pub(crate) secret: Option<SecretName>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `audit` can do besides.
+#[derive(Subcommand)]
+pub(crate) enum AuditCheck {
+    /// Check every event that is kept: was one changed, taken out, moved or made up?
+    Verify,
 }
 
 /// See [`Verb::Completions`].

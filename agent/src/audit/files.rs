@@ -1,11 +1,12 @@
 //! The files of the log: `audit.log`, the eight before it, and `audit.state`.
 //!
-//! It knows names, modes and sizes, and nothing of what is in them.
+//! It knows names, modes and sizes, and nothing of what is in them. A log has one writer: a
+//! second agent of the same user writes `audit-2.log`, and so on.
 
 use super::chain::Fault;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
-use std::fs::{self, File, Metadata, OpenOptions};
+use std::fs::{self, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 pub const FILE_BYTES_MAX: u64 = 8 * 1024 * 1024;
 /// The largest that is read back: nobody but us makes one that is larger than ours.
 const READ_BYTES_MAX: u64 = 2 * FILE_BYTES_MAX;
+/// How many agents of one user write a log.
+const WRITERS_MAX: u8 = 8;
 /// How many older files are kept: `audit.log.1` is the newest of them.
 pub const KEPT: u8 = 8;
 
@@ -21,6 +24,8 @@ pub const KEPT: u8 = 8;
 #[derive(Debug, Clone)]
 pub struct Files {
     directory: PathBuf,
+    /// What their names begin with.
+    stem: String,
     /// How large one file grows.
     pub bytes_max: u64,
 }
@@ -46,9 +51,31 @@ pub struct Kept {
 }
 
 impl Files {
-    /// The log in that directory.
+    /// The first log in that directory.
     pub fn new(directory: &Path) -> Self {
-        Self { directory: directory.to_owned(), bytes_max: FILE_BYTES_MAX }
+        let (directory, stem) = (directory.to_owned(), "audit".to_owned());
+        Self { directory, stem, bytes_max: FILE_BYTES_MAX }
+    }
+
+    /// The first log in that directory that nobody writes, and what keeps others from it for
+    /// as long as it is held.
+    pub fn claim(directory: &Path) -> io::Result<(Self, File)> {
+        let mut files = Self::new(directory);
+        files.make_directory()?;
+        for number in 1..=WRITERS_MAX {
+            if number > 1 {
+                files.stem = format!("audit-{number}");
+            }
+            let mut options = OpenOptions::new();
+            options.create(true).truncate(false).write(true).mode(0o600);
+            let lock = options.open(files.named("lock"))?;
+            match lock.try_lock() {
+                Ok(()) => return Ok((files, lock)),
+                Err(TryLockError::WouldBlock) => {}
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+        }
+        Err(io::ErrorKind::WouldBlock.into())
     }
 
     /// Makes the directory, ours alone.
@@ -58,12 +85,12 @@ impl Files {
 
     /// The file that is written.
     pub fn current(&self) -> PathBuf {
-        self.directory.join("audit.log")
+        self.named("log")
     }
 
     /// Where the log stood.
     pub fn state(&self) -> PathBuf {
-        self.directory.join("audit.state")
+        self.named("state")
     }
 
     /// What is at the current file's place.
@@ -105,8 +132,11 @@ impl Files {
     }
 
     fn numbered(&self, number: u8) -> PathBuf {
-        let name = if number == 0 { "audit.log".into() } else { format!("audit.log.{number}") };
-        self.directory.join(name)
+        if number == 0 { self.current() } else { self.named(&format!("log.{number}")) }
+    }
+
+    fn named(&self, ending: &str) -> PathBuf {
+        self.directory.join(format!("{}.{ending}", self.stem))
     }
 }
 

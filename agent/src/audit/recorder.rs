@@ -15,6 +15,7 @@ use crate::peer::Peer;
 use keyagent_wire::Refusal;
 use keyagent_wire::event::{What, Why};
 use std::cell::{Cell, RefCell};
+use std::fs::File;
 use std::path::Path;
 
 /// How long one stranger is told of for all: they cannot fill the log.
@@ -23,6 +24,8 @@ const STRANGER_MILLIS_MIN: u64 = 60_000;
 /// The log, or why there is none.
 pub struct Recorder {
     files: Files,
+    /// Keeps other agents from the same files.
+    _lock: Option<File>,
     log: RefCell<Option<Log>>,
     /// Why there is no log, if one was expected: errno(3).
     missing: Cell<Option<i32>>,
@@ -39,8 +42,12 @@ pub struct Recorder {
 impl Recorder {
     /// The log in that directory, gone on with if there is one.
     pub fn start(state: &Path, wake: impl Fn() + 'static) -> Self {
+        // Where no lock can be made, no log can be written either.
+        let claimed = Files::claim(state).map(|(files, lock)| (files, Some(lock)));
+        let (files, lock) = claimed.unwrap_or_else(|_| (Files::new(state), None));
         let recorder = Self {
-            files: Files::new(state),
+            files,
+            _lock: lock,
             log: RefCell::new(None),
             missing: Cell::new(None),
             lost: Cell::new(0),

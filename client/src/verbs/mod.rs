@@ -1,6 +1,7 @@
 //! One file per verb, or per family of verbs that share their shape.
 
 mod allow;
+mod audit;
 mod completions;
 mod here;
 mod hook;
@@ -34,6 +35,7 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Unlock(args) => lock::unlock(&args),
         Verb::Lock => lock::lock(),
         Verb::Status(args) => status::run(args.json),
+        Verb::Audit(args) => audit::run(args),
         Verb::Start => lifecycle::start(),
         Verb::Stop => lifecycle::stop(),
         Verb::Completions(args) => completions::run(args.shell),
