@@ -122,9 +122,11 @@ impl Recorder {
         if told.is_some_and(|told| now.saturating_sub(told) < STRANGER_MILLIS_MIN) {
             return;
         }
-        self.stranger_told.set(Some(now));
         let who = self.who_is(uid, pid);
-        self.note(&Event { who: Some(&who), ..Event::told(What::Stranger) });
+        let event = Event { who: Some(&who), ..Event::told(What::Stranger) };
+        if self.record(&event).is_ok() {
+            self.stranger_told.set(Some(now));
+        }
     }
 
     /// Ends the epoch.

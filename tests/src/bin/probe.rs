@@ -11,10 +11,12 @@ use std::error::Error;
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
-const USAGE: &str = "usage: probe connect SOCKET COUNT | probe inspect PID";
+const USAGE: &str = "usage: probe connect SOCKET COUNT | inspect PID | become SOCKET CMD...";
 /// What /proc shows of a process that holds secrets.
 const FILES: &[&str] = &[
     "mem",
@@ -42,6 +44,9 @@ fn main() -> ExitCode {
     let got = match words[..] {
         ["connect", socket, count] => connect(Path::new(socket), count),
         ["inspect", pid] => inspect(pid),
+        ["become", socket, program, ref arguments @ ..] => {
+            Err(become_other(Path::new(socket), program, arguments))
+        }
         _ => Err(USAGE.into()),
     };
     let (text, code) = match got {
@@ -64,6 +69,18 @@ fn connect(socket: &Path, count: &str) -> Result<String, Box<dyn Error>> {
         bytes += wire.rest()?.len();
     }
     Ok(format!("{connected} connections, {bytes} bytes\n"))
+}
+
+/// Connects, and becomes another program that has the connection as its stdin and stdout.
+fn become_other(socket: &Path, program: &str, arguments: &[&str]) -> Box<dyn Error> {
+    use std::os::unix::process::CommandExt;
+    let connected = UnixStream::connect(socket).and_then(|to| Ok((to.try_clone()?, to)));
+    let (from, to) = match connected {
+        Ok(connected) => connected,
+        Err(error) => return error.into(),
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).stdin(OwnedFd::from(from)).stdout(OwnedFd::from(to)).exec().into()
 }
 
 /// Tells, a line each, by which ways it could look into a process.

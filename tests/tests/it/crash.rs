@@ -370,14 +370,23 @@ fn needs_root_a_read_only_directory_is_refused_cleanly() {
 }
 
 /// A filesystem of its own, until dropped.
-struct Mounted(PathBuf);
+pub struct Mounted(PathBuf);
 
 impl Mounted {
-    fn tmpfs(on: &Path, options: &str) -> Self {
+    /// A tmpfs on that directory.
+    pub fn tmpfs(on: &Path, options: &str) -> Self {
         use nix::mount::{MsFlags, mount};
         let none: Option<&str> = None;
         mount(none, on, Some("tmpfs"), MsFlags::empty(), Some(options)).expect("root can mount");
         Self(on.to_owned())
+    }
+
+    /// Whether nothing can be written there from now on.
+    pub fn read_only(&self, is: bool) {
+        use nix::mount::{MsFlags, mount};
+        let none: Option<&str> = None;
+        let flags = if is { MsFlags::MS_REMOUNT | MsFlags::MS_RDONLY } else { MsFlags::MS_REMOUNT };
+        mount(none, &self.0, none, flags, none).expect("nobody writes there");
     }
 }
 

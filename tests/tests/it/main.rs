@@ -3,6 +3,7 @@
 //! A test that needs a tool has `needs_TOOL_` in its name, so that `tests/run.sh` can leave
 //! it out, by name, where the tool is not.
 
+mod audit;
 mod burden;
 mod cli;
 mod completion;

@@ -44,6 +44,16 @@ fn needs_root_a_stranger_gets_nothing_a_thousand_times() {
     let own = own.quietly().stdout_text();
     assert!(own.starts_with("1 connections, ") && own != "1 connections, 0 bytes\n", "{own}");
     assert!(agent.is_alive());
+    // T01: there is no log before there is a vault, and then one word for all of them. A
+    // client finds no socket in a directory that is open to all, so it is told.
+    let run = |args: &[&str]| home.keyagent(args).env("KEYAGENT_SOCK", &socket).run().code(0);
+    run(&["init", "--no-passphrase"]);
+    assert_eq!(home.wire().rest().expect("it ends"), b"");
+    let told = eventually("the stranger is on record", || {
+        let told = run(&["audit"]).stdout_text();
+        Some(told).filter(|told| told.contains("stranger turned away"))
+    });
+    assert!(told.contains(", uid 0"), "{told}");
 }
 
 #[test]

@@ -1,0 +1,303 @@
+//! The audit log: who had what, when. Before every release; never a value; and whoever
+//! changes it is found out.
+
+use crate::crash::Mounted;
+use keyagent_tests::wire::{done, refused, secret};
+use keyagent_tests::{Home, Wire, eventually};
+use keyagent_wire::event::{Deed, Event, LogFault, Verified, Way, What, Why};
+use keyagent_wire::request::{Audit, Channel, Resolve};
+use keyagent_wire::{Refusal, Reply, Request};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+/// More events than any of these tests makes.
+const ALL: u32 = 256;
+/// How many records fit where a disk is full: what is left of its last page.
+const PAGE_RECORDS_MAX: usize = 64;
+
+fn events(wire: &mut Wire) -> Vec<Event> {
+    match wire.ask(&Request::Audit(Audit { before: None, secret: None, count: ALL })) {
+        Reply::Events { events, .. } => events,
+        other => panic!("not {}", keyagent_tests::describe(&other)),
+    }
+}
+
+fn whats(wire: &mut Wire) -> Vec<What> {
+    events(wire).iter().map(|event| event.what).collect()
+}
+
+fn verified(wire: &mut Wire) -> Verified {
+    match wire.ask(&Request::VerifyAudit) {
+        Reply::Verified(verified) => verified,
+        other => panic!("not {}", keyagent_tests::describe(&other)),
+    }
+}
+
+fn log(home: &Home) -> PathBuf {
+    home.state().join("audit.log")
+}
+
+#[test]
+fn whatever_happens_is_on_record_by_name_and_never_by_value() {
+    let (home, _agent) = Home::with_vault();
+    let run = |args: &[&str]| home.keyagent(args).run();
+    home.keyagent(["set", "audit/KEY"]).stdin(home.canary()).run().code(0);
+    home.keyagent(["set", "audit/KEPT", "--exec-only"]).stdin(home.canary()).run().code(0);
+    home.write("keyagent.toml", "[env]\nA_KEY = \"audit/KEY\"\n");
+    run(&["exec", "--", "true"]).fails(3);
+    run(&["allow", "--yes"]).code(0);
+    run(&["exec", "--", "true"]).code(0);
+    run(&["export"]).code(0);
+    run(&["export", "--hook", "--format", "bash"]).code(0);
+    run(&["get", "audit/KEY"]).code(0).prints(home.canary());
+    run(&["get", "audit/NONE"]).fails(6);
+    run(&["lock"]).code(0);
+    run(&["export"]).fails(4);
+    run(&["unlock"]).code(0);
+    run(&["mv", "audit/KEPT", "audit/MOVED"]).code(0);
+    run(&["rm", "audit/MOVED"]).code(0);
+    run(&["deny"]).code(0);
+    let mut wire = home.wire();
+    let expected = [
+        What::Started,
+        What::Made,
+        What::Changed(Deed::Set),
+        What::Changed(Deed::Set),
+        What::Refused(Way::Exec),
+        What::Changed(Deed::Allowed),
+        What::Released(Way::Exec),
+        What::Released(Way::Export),
+        What::Released(Way::Load),
+        What::Released(Way::Get),
+        What::Refused(Way::Get),
+        What::Locked(Why::Asked),
+        What::Refused(Way::Export),
+        What::Unlocked,
+        What::Changed(Deed::Moved),
+        What::Changed(Deed::Removed),
+        What::Changed(Deed::Denied),
+    ];
+    let events = events(&mut wire);
+    assert_eq!(events.iter().map(|event| event.what).collect::<Vec<_>>(), expected);
+    assert_eq!(events[2].secrets, [(secret("audit/KEY"), Some(1))]);
+    assert_eq!(events[4].secrets, [(secret("audit/KEY"), None)]);
+    assert_eq!(events[6].secrets, [(secret("audit/KEY"), Some(1))]);
+    let here = home.work().canonicalize().expect("it is there");
+    assert_eq!(events[6].project.as_deref(), Some(here.as_os_str().as_encoded_bytes()));
+    assert_eq!(events[10].secrets, [(secret("audit/NONE"), None)]);
+    assert_eq!(events[14].secrets.len(), 2, "the old name and the new one");
+    let by = events[6].by.as_ref().expect("somebody asked");
+    assert_eq!(by.ancestry.first().map(|(pid, _)| *pid), Some(by.pid));
+    assert!(!home.has_value(&fs::read(log(&home)).expect("it is there")));
+    let verified = verified(&mut wire);
+    assert_eq!((verified.bad, verified.good > expected.len() as u64), (None, true));
+}
+
+#[test]
+fn the_log_is_told_to_humans_and_to_tools() {
+    let (home, _agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    home.wire().put("audit/OTHER", home.canary().as_bytes());
+    home.keyagent(["get", "audit/KEY"]).run().code(0);
+    let text = home.keyagent(["audit"]).run().quietly().stdout_text();
+    assert_eq!(text.lines().count(), 5, "{text}");
+    let last = text.lines().last().expect("it has lines");
+    assert!(last.contains("  released (get)  audit/KEY@1  by pid "), "{last}");
+    assert!(last.contains("(unverified: keyagent < "), "{last}");
+    let args = ["audit", "-n", "1", "--secret", "audit/OTHER", "--json"];
+    let json = home.keyagent(args).run().quietly().stdout_text();
+    let wanted = "\"event\":\"changed\",\"how\":\"set\",";
+    assert!(
+        json.starts_with("{\"schema\":1,\"events\":[{\"seq\":") && json.contains(wanted),
+        "{json}"
+    );
+    assert!(!json.contains("audit/KEY"), "{json}");
+    assert_eq!(home.keyagent(["audit", "-n", "0"]).run().quietly().stdout_text(), "");
+    let text = home.keyagent(["audit", "verify"]).run().quietly().stdout_text();
+    assert!(text.contains(" events, all as they were written; "), "{text}");
+    home.keyagent(["audit", "verify", "--json"]).run().fails(2);
+}
+
+#[test]
+fn a_long_log_is_told_page_by_page() {
+    let (home, _agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    let mut wire = home.wire();
+    for _ in 0..600 {
+        wire.get("audit/KEY").expect("it is there");
+    }
+    let text = home.keyagent(["audit", "-n", "1000"]).run().quietly().stdout_text();
+    let seqs: Vec<u64> =
+        text.lines().filter_map(|line| line.split_whitespace().nth(1)?.parse().ok()).collect();
+    assert_eq!(seqs.len(), 603);
+    assert!(seqs.is_sorted(), "oldest first, none twice");
+    assert_eq!(verified(&mut wire).bad, None);
+}
+
+/// T76, T77, as a client sees them; the 10,000 changes are in the agent's own tests.
+#[test]
+fn whoever_changes_the_log_is_found_out() {
+    let (home, mut agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    for _ in 0..3 {
+        home.wire().get("audit/KEY").expect("it is there");
+    }
+    agent.terminate();
+    let state = fs::read(home.state().join("audit.state")).expect("it is there");
+    let whole = fs::read_to_string(log(&home)).expect("it is there");
+    let lines: Vec<&str> = whole.split_inclusive('\n').collect();
+    let released = lines.iter().position(|line| line.contains("\"released\"")).expect("one");
+    let seq = released as u64 + 1;
+    let without: String = [&lines[..released], &lines[released + 1..]].concat().concat();
+    let other = whole.replacen("\"how\":\"get\"", "\"how\":\"exe\"", 1);
+    for (text, fault) in [
+        (without, LogFault::Missing),
+        (other, LogFault::Changed),
+        (lines[..released].concat(), LogFault::Missing),
+    ] {
+        fs::write(log(&home), &text).expect("it is ours");
+        fs::set_permissions(log(&home), Permissions::from_mode(0o600)).expect("it is ours");
+        fs::write(home.state().join("audit.state"), &state).expect("it is ours");
+        let mut agent = home.agent();
+        let bad = verified(&mut home.wire()).bad.expect("it was changed");
+        assert_eq!((bad.seq, bad.fault), (seq, fault));
+        let refused = home.keyagent(["audit", "verify"]).run().fails(1);
+        refused.complains(&format!("tampered with: event {seq} "));
+        agent.terminate();
+        for entry in fs::read_dir(home.state()).expect("it is there").flatten() {
+            if entry.file_name().to_string_lossy().starts_with("audit.log") {
+                fs::remove_file(entry.path()).expect("it is ours");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_log_goes_on_after_a_kill_and_after_a_restart() {
+    let (home, mut agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    for round in 0..4 {
+        home.wire().get("audit/KEY").expect("it is there");
+        if round % 2 == 0 {
+            agent.kill()
+        } else {
+            agent.terminate()
+        }
+        agent = home.agent();
+        assert_eq!(verified(&mut home.wire()).bad, None, "round {round}");
+    }
+    let whats = whats(&mut home.wire());
+    let count = |of: What| whats.iter().filter(|what| **what == of).count();
+    assert_eq!((count(What::Started), count(What::Stopped)), (5, 2));
+    assert_eq!((count(What::Released(Way::Get)), count(What::Broken)), (4, 0));
+    assert_eq!(count(What::Locked(Why::Stopped)), 2);
+}
+
+#[test]
+fn two_agents_of_one_user_write_a_log_each() {
+    let (home, _agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    let socket = home.make_directory("run/other").join("agent.sock");
+    let other = |args: &[&str]| home.keyagent(args).env("KEYAGENT_SOCK", &socket).run();
+    other(&["get", "audit/KEY"]).code(0).prints(home.canary());
+    home.wire().get("audit/KEY").expect("it is there");
+    other(&["audit", "verify"]).quietly();
+    assert_eq!(verified(&mut home.wire()).bad, None);
+    assert!(home.state().join("audit-2.log").is_file());
+    other(&["stop"]).code(0);
+}
+
+/// T78.
+#[test]
+fn needs_root_t78_a_log_that_cannot_be_written_releases_nothing_and_locks() {
+    let home = Home::new();
+    let state = home.make_directory("state/keyagent");
+    let disk = Mounted::tmpfs(&state, "size=1m,mode=700");
+    let mut agent = home.agent();
+    home.wire().init(None);
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    let mut wire = home.wire();
+    let filler = state.join("filler");
+    fs::write(&filler, vec![0; 2 << 20]).expect_err("the disk is full");
+    let full = Err(Refusal::NotRecorded(nix::libc::ENOSPC));
+    let last = (0..PAGE_RECORDS_MAX).map(|_| wire.get("audit/KEY")).find(Result::is_err);
+    assert_eq!(last, Some(full.clone()), "the last page is full after a while");
+    for _ in 0..20 {
+        assert_eq!(wire.get("audit/KEY"), full);
+    }
+    let resolve = Resolve {
+        channel: Channel::Export,
+        profile: None,
+        only: Vec::new(),
+        extra: vec![keyagent_wire::request::Binding {
+            var: keyagent_wire::EnvName::new("A_KEY").expect("a name"),
+            secret: secret("audit/KEY"),
+        }],
+    };
+    let refusal = refused(wire.ask(&Request::Resolve(resolve)));
+    assert_eq!(refusal, Refusal::NotRecorded(nix::libc::ENOSPC));
+    let told = home.keyagent(["get", "audit/KEY"]).run().fails(1);
+    told.complains("cannot write the audit log").complains("df ");
+    done(wire.ask(&Request::Lock));
+    assert_eq!(wire.get("audit/KEY"), Err(Refusal::Locked));
+    fs::remove_file(filler).expect("it is ours");
+    done(wire.unlock(None));
+    assert_eq!(wire.get("audit/KEY"), Ok(home.canary().as_bytes().to_vec()));
+    // Such a word is short, and may still fit where nothing else does.
+    let lost = |what| if let What::Lost(count) = what { count } else { 0 };
+    let lost: u64 = whats(&mut wire).into_iter().map(lost).sum();
+    assert!(lost >= 23, "{lost}");
+    assert_eq!(verified(&mut wire).bad, None);
+    agent.terminate();
+    drop(disk);
+}
+
+/// T78, where the directory cannot be written at all.
+#[test]
+fn needs_root_t78_a_read_only_log_releases_nothing_and_locks() {
+    let home = Home::new();
+    let state = home.make_directory("state/keyagent");
+    let disk = Mounted::tmpfs(&state, "size=1m,mode=700");
+    let mut agent = home.agent();
+    home.wire().init(None);
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    agent.terminate();
+    disk.read_only(true);
+    let mut agent = home.agent();
+    let mut wire = home.wire();
+    assert_eq!(wire.get("audit/KEY"), Err(Refusal::NotRecorded(nix::libc::EROFS)));
+    done(wire.ask(&Request::Lock));
+    disk.read_only(false);
+    done(wire.unlock(None));
+    assert_eq!(wire.get("audit/KEY"), Ok(home.canary().as_bytes().to_vec()));
+    assert_eq!(verified(&mut wire).bad, None);
+    agent.terminate();
+    drop(disk);
+}
+
+/// T12: what connected is another program by the time that it asks.
+#[test]
+fn t12_a_peer_that_became_another_program_is_only_a_name_in_the_log() {
+    let (home, _agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    let get = Request::Get { name: secret("audit/KEY"), version: None };
+    let frame = home.write("frame", Wire::frame(&get));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_probe"));
+    home.surround(&mut command);
+    let script = format!("cat '{}'; read -r answer", frame.display());
+    command.arg("become").arg(home.socket()).args(["sh", "-c", &script]);
+    let mut child = command.spawn().expect("it can be run");
+    let event = eventually("it is on record", || {
+        let last = events(&mut home.wire()).pop().expect("there are events");
+        (last.what == What::Released(Way::Get)).then_some(last)
+    });
+    let _ = child.kill();
+    child.wait().expect("it is our child");
+    let by = event.by.expect("somebody asked");
+    assert_eq!(by.pid, child.id() as i32, "the kernel's word is of connect(2)");
+    assert_eq!(by.ancestry[0], (by.pid, "sh".to_owned()), "and the name is of today");
+    let text = home.keyagent(["audit", "-n", "1"]).run().quietly().stdout_text();
+    assert!(text.contains("(unverified: sh < "), "{text}");
+}
