@@ -13,7 +13,7 @@ use nix::sys::time::{TimeSpec, TimeValLike};
 use nix::sys::timerfd::{ClockId, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use std::cell::Cell;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::rc::Rc;
 use std::time::Duration;
 use tokio::io::Interest;
@@ -96,6 +96,12 @@ struct Timer(AsyncFd<Descriptor>);
 
 struct Descriptor(TimerFd);
 
+impl AsRawFd for Descriptor {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
+}
+
 impl AsFd for Descriptor {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.0.as_fd()
@@ -103,10 +109,11 @@ impl AsFd for Descriptor {
 }
 
 impl Timer {
+    #[expect(deprecated, reason = "its successor is unsafe; ours owns its descriptor to the end")]
     fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?;
-        Ok(Self(AsyncFd::register_with_interest(Descriptor(timer), Interest::READABLE)?))
+        Ok(Self(AsyncFd::with_interest(Descriptor(timer), Interest::READABLE)?))
     }
 
     async fn sleep_until(&self, moment: Moment) -> io::Result<()> {
