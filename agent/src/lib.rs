@@ -6,13 +6,16 @@
 pub mod config;
 pub mod gate;
 pub mod grant;
+pub mod health;
 pub mod judge;
 pub mod log;
 pub mod manifest;
 pub mod peer;
 pub mod places;
 pub mod review;
+pub mod sandbox;
 pub mod serve;
 pub mod spawner;
 pub mod stamps;
+pub mod surroundings;
 pub mod vault;

@@ -8,6 +8,7 @@ use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
 use crate::config::Config;
+use crate::health::Findings;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
 use crate::places::Places;
@@ -49,6 +50,7 @@ pub struct Keeper {
     places: Arc<Places>,
     config: Config,
     spawner: Arc<Spawner>,
+    findings: Findings,
     state: RefCell<State>,
     /// Parsed manifests.
     pub parsed: Parsed,
@@ -80,12 +82,13 @@ enum State {
 
 impl Keeper {
     /// A keeper of what is at those places.
-    pub fn new(places: Places, config: Config, spawner: Spawner) -> Self {
+    pub fn new(places: Places, config: Config, spawner: Spawner, findings: Findings) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
         let keeper = Self {
             places: Arc::new(places),
             config,
             spawner: Arc::new(spawner),
+            findings,
             stamps,
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
@@ -181,7 +184,12 @@ impl Keeper {
 
     /// How well the agent is protected, and when it locks by itself.
     pub fn health(&self) -> Health {
-        Health { findings: Vec::new(), idle_seconds: None, hard_seconds: None }
+        Health {
+            findings: self.findings.list(),
+            settings: self.config.effective(),
+            idle_seconds: None,
+            hard_seconds: None,
+        }
     }
 
     /// Makes identity and vault, and opens it.
