@@ -25,8 +25,9 @@ const FREE: &[Number] = &[
     libc::SYS_sendmsg,
     libc::SYS_sendto,
     libc::SYS_shutdown,
-    // Who the peer is, and how long a helper may take.
+    // Who the peer is, where we listen, and how long a helper may take.
     libc::SYS_getsockopt,
+    libc::SYS_getsockname,
     libc::SYS_setsockopt,
     // The loop, its waker and its signals.
     libc::SYS_epoll_create1,
@@ -40,14 +41,10 @@ const FREE: &[Number] = &[
     // A change of the vault's directory.
     libc::SYS_inotify_init1,
     libc::SYS_inotify_add_watch,
-    // Deadlines on a clock that goes on while the machine sleeps.
-    libc::SYS_timerfd_create,
-    libc::SYS_timerfd_settime,
     // Files, within what Landlock lets be opened.
     libc::SYS_openat,
     libc::SYS_read,
     libc::SYS_write,
-    libc::SYS_pread64,
     libc::SYS_pwrite64,
     libc::SYS_lseek,
     libc::SYS_close,
@@ -69,13 +66,10 @@ const FREE: &[Number] = &[
     libc::SYS_munmap,
     libc::SYS_mremap,
     libc::SYS_madvise,
-    // Threads.
+    // Threads. What they would do without harm if it were let (the stack for a signal, a list
+    // of locks, a yield) is not.
     libc::SYS_futex,
-    libc::SYS_set_robust_list,
     libc::SYS_rseq,
-    libc::SYS_sigaltstack,
-    libc::SYS_sched_getaffinity,
-    libc::SYS_sched_yield,
     libc::SYS_exit,
     libc::SYS_exit_group,
     // Clocks, where they are not read without the kernel, and waits.
@@ -192,7 +186,6 @@ fn watched() -> io::Result<Vec<(Number, Vec<SeccompRule>)>> {
     let thread = libc::CLONE_THREAD as u64;
     let stream = when(1, SeccompCmpOp::MaskedEq(SOCKET_KIND), libc::SOCK_STREAM as u64)?;
     let local = when(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
-    let no_limits = SeccompCondition::new(2, SeccompCmpArgLen::Qword, SeccompCmpOp::Eq, 0);
     let fcntls = [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
     Ok(vec![
         // No memory that could be run.
@@ -202,12 +195,9 @@ fn watched() -> io::Result<Vec<(Number, Vec<SeccompRule>)>> {
         (libc::SYS_clone, vec![masked(0, thread, thread)?]),
         // A helper's socket. A datagram could be sent to any other name.
         (libc::SYS_socketpair, vec![all([local, stream])?]),
-        (libc::SYS_ioctl, is_one(1, &[libc::FIONBIO, libc::FIOCLEX])?),
         (libc::SYS_fcntl, is_one(1, &fcntls.map(|command| command as u64))?),
         // A thread's name.
         (libc::SYS_prctl, is_one(0, &[libc::PR_SET_NAME as u64, PR_SET_VMA])?),
-        // Limits are read, and no more changed.
-        (libc::SYS_prlimit64, vec![all([no_limits.map_err(other)?])?]),
         // abort(3) ends this process.
         (libc::SYS_tgkill, vec![is(0, std::process::id().into())?]),
     ])

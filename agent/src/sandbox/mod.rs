@@ -38,7 +38,7 @@ pub fn enter(places: &Places, findings: &mut Findings) {
         Err(error) if error.raw_os_error() == Some(nix::libc::EINVAL) => {}
         done => findings.tell_weak(Check::Calls, &done),
     }
-    let mut proof = proof::Proof::open();
+    let mut proof = proof::Proof::open(findings);
     files::close(places, findings);
     findings.tell(Check::Calls, &calls::close());
     proof.check(findings);
