@@ -58,6 +58,8 @@ fn harden() -> io::Result<(Option<OwnedFd>, Findings)> {
     keyagent_sys::heap::give_back();
     let mut findings = Findings::default();
     findings.tell(Check::Privileges, &keyagent_sys::harden::give_up_privileges());
+    // Begun anew, it would have the name of a link. A name is no protection.
+    let _ = nix::sys::prctl::set_name(c"keyagentd");
     Ok((handed, findings))
 }
 

@@ -61,10 +61,9 @@ const FREE: &[Number] = &[
     // Writes that survive, one writer at a time.
     libc::SYS_fsync,
     libc::SYS_flock,
-    // Memory, less what could be run.
+    // Memory, less what could be run. Nothing is moved: it would not be wiped.
     libc::SYS_brk,
     libc::SYS_munmap,
-    libc::SYS_mremap,
     libc::SYS_madvise,
     // Threads. What they would do without harm if it were let (the stack for a signal, a list
     // of locks, a yield) is not.
@@ -77,9 +76,10 @@ const FREE: &[Number] = &[
     libc::SYS_clock_nanosleep,
     // Nonces and keys.
     libc::SYS_getrandom,
-    // Who we are.
+    // Who we are. These never fail, so whoever asks would take an error for an answer.
     libc::SYS_getpid,
     libc::SYS_geteuid,
+    libc::SYS_getegid,
 ];
 
 /// What the C library calls by an older name here, by a newer one elsewhere: paths, the
