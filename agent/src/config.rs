@@ -2,6 +2,7 @@
 //!
 //! No project, no variable and no client can set any of it. Only this file knows its keys.
 
+use keyagent_wire::health::Setting;
 use std::fmt;
 use std::io;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -132,6 +133,26 @@ impl Config {
         Ok(config)
     }
 
+    /// Every key, and what it comes to.
+    pub fn effective(&self) -> Vec<Setting> {
+        let level = if self.require_full { "full" } else { "degraded" };
+        let pinentry = self.ask.pinentry.as_deref().map(|path| {
+            format!("\"{}\"", keyagent_wire::escape(path.as_os_str().as_encoded_bytes()))
+        });
+        [
+            ("require", format!("\"{level}\"")),
+            ("lock.idle", format!("\"{}\"", written(self.lock.idle))),
+            ("lock.hard", format!("\"{}\"", written(self.lock.hard))),
+            ("lock.on_sleep", self.lock.on_sleep.to_string()),
+            ("lock.on_screen_lock", self.lock.on_screen_lock.to_string()),
+            ("lock.on_logout", self.lock.on_logout.to_string()),
+            ("ask.pinentry", pinentry.unwrap_or_default()),
+            ("ask.timeout", format!("\"{}\"", written(self.ask.timeout))),
+        ]
+        .map(|(key, value)| Setting { key: key.to_owned(), value })
+        .into()
+    }
+
     fn set(&mut self, key: &str, item: &Item) -> Result<(), Fault> {
         match key {
             "require" => {
@@ -196,6 +217,15 @@ fn seconds_of(text: &str) -> Option<u64> {
         .checked_mul(unit)
 }
 
+/// The other way round.
+fn written(time: Duration) -> String {
+    match time.as_secs() {
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
+    }
+}
+
 fn at(text: &str, table: &dyn TableLike, key: &str, fault: Fault) -> ConfigError {
     let span = table.get_key_value(key).and_then(|(key, _)| key.span());
     ConfigError::Line(line_of(text, span.map_or(0, |span| span.start)), fault)
@@ -237,6 +267,18 @@ mod tests {
         assert_eq!(config.lock.idle, Duration::from_secs(300));
         assert_eq!(config.lock.hard, Duration::from_secs(3600));
         assert_eq!(config.ask.timeout, Duration::from_secs(20));
+    }
+
+    #[test]
+    fn what_is_effective_reads_back_as_itself() {
+        let text = "require = \"full\"\nlock.idle = \"90s\"\nlock.hard = \"2h\"\n\
+                    ask.pinentry = \"/usr/bin/pinentry\"\n";
+        for config in [Config::default(), Config::parse(text).expect("it is good")] {
+            let effective = config.effective();
+            let lines = effective.iter().filter(|setting| !setting.value.is_empty());
+            let text: String = lines.map(|s| format!("{} = {}\n", s.key, s.value)).collect();
+            assert_eq!(Config::parse(&text).ok(), Some(config), "{text}");
+        }
     }
 
     #[test]

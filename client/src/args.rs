@@ -58,6 +58,8 @@ pub(crate) enum Verb {
     Lock,
     /// Tell how the agent and its vault are; never starts the agent
     Status(JsonArgs),
+    /// Tell what is set up, how well the agent is protected, and what mends the rest
+    Doctor(JsonArgs),
     /// Start the agent
     Start,
     /// Lock and end the agent

@@ -10,6 +10,7 @@ use super::staging::Staging;
 use super::timer::Timing;
 use crate::config::Config;
 use crate::deadline::{self, Deadline};
+use crate::health::Findings;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
 use crate::places::Places;
@@ -52,6 +53,7 @@ pub struct Keeper {
     places: Arc<Places>,
     config: Config,
     spawner: Arc<Spawner>,
+    findings: Findings,
     state: RefCell<State>,
     /// Parsed manifests.
     pub parsed: Parsed,
@@ -84,12 +86,13 @@ enum State {
 
 impl Keeper {
     /// A keeper of what is at those places.
-    pub fn new(places: Places, config: Config, spawner: Spawner) -> Self {
+    pub fn new(places: Places, config: Config, spawner: Spawner, findings: Findings) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
         let keeper = Self {
             places: Arc::new(places),
             config,
             spawner: Arc::new(spawner),
+            findings,
             stamps,
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
@@ -189,7 +192,12 @@ impl Keeper {
     /// How well the agent is protected, and when it locks by itself.
     pub fn health(&self) -> Health {
         self.lock_if_over();
-        let mut health = Health { findings: Vec::new(), idle_seconds: None, hard_seconds: None };
+        let mut health = Health {
+            findings: self.findings.list(),
+            settings: self.config.effective(),
+            idle_seconds: None,
+            hard_seconds: None,
+        };
         self.timing.tell(&mut health);
         health
     }

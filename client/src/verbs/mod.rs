@@ -2,6 +2,8 @@
 
 mod allow;
 mod completions;
+mod doctor;
+mod findings;
 mod here;
 mod hook;
 mod init;
@@ -34,6 +36,7 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Unlock(args) => lock::unlock(&args),
         Verb::Lock => lock::lock(),
         Verb::Status(args) => status::run(args.json),
+        Verb::Doctor(args) => doctor::run(args.json),
         Verb::Start => lifecycle::start(),
         Verb::Stop => lifecycle::stop(),
         Verb::Completions(args) => completions::run(args.shell),

@@ -2,7 +2,7 @@
 
 use keyagent_tests::wire::{put, secret, value};
 use keyagent_wire::event::{Bad, Event, LogFault, Process, Verified, Way, What};
-use keyagent_wire::health::{Check, Finding, Grade, Health};
+use keyagent_wire::health::{Check, Finding, Grade, Health, Setting};
 use keyagent_wire::reply::{
     Bound, Fact, Loaded, Outcome, Review, Reviewed, Status, VaultState, VersionFact, VersionState,
     Written,
@@ -180,6 +180,7 @@ pub fn replies() -> Vec<Reply> {
         },
         Reply::Health(Health {
             findings: vec![Finding { check: Check::Memory, grade: Grade::Weak, detail: 38 }],
+            settings: vec![Setting { key: "lock.idle".into(), value: "\"15m\"".into() }],
             idle_seconds: Some(900),
             hard_seconds: Some(28_800),
         }),

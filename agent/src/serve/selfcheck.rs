@@ -1,0 +1,72 @@
+//! Whether clients still find this agent where it listens, and whether what it writes is where
+//! a next agent would look. It looks, and decides nothing.
+
+use crate::places::Places;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::net::UnixListener;
+use std::path::{Path, PathBuf};
+
+/// The places that must stay what they were, as device and inode.
+pub struct Anchors(Vec<(PathBuf, Option<(u64, u64)>)>);
+
+/// One of them is another now, or gone.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Adrift;
+
+impl Anchors {
+    /// The socket, and the directories that this process was closed in with: one that is made
+    /// anew under the same name is out of its reach.
+    pub fn of(listener: &UnixListener, places: &Places) -> Self {
+        let paths = [socket(listener, places), places.data().to_owned(), places.state().to_owned()];
+        Self(paths.map(|path| (path.clone(), identity(&path))).into())
+    }
+
+    /// Whether all of them are what they were.
+    pub fn hold(&self) -> Result<(), Adrift> {
+        for (path, was) in &self.0 {
+            if was.is_some() && identity(path) != *was {
+                let path = keyagent_wire::escape(path.as_os_str().as_encoded_bytes());
+                tracing::warn!(path, "it is another now, or gone: this agent ends");
+                return Err(Adrift);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// A socket of our own is bound by way of its directory's descriptor, so it has another name.
+fn socket(listener: &UnixListener, places: &Places) -> PathBuf {
+    let bound = listener.local_addr().ok();
+    let bound = bound.as_ref().and_then(|address| address.as_pathname());
+    match bound.filter(|path| !path.starts_with("/proc")) {
+        Some(path) => path.to_owned(),
+        None => places.socket().path(),
+    }
+}
+
+fn identity(path: &Path) -> Option<(u64, u64)> {
+    path.symlink_metadata().ok().map(|facts| (facts.dev(), facts.ino()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_is_made_anew_under_the_same_name_is_another() {
+        let root = std::env::temp_dir().join(format!("anchors-{}", std::process::id()));
+        let (kept, absent) = (root.join("kept"), root.join("absent"));
+        fs::create_dir_all(&kept).expect("ours");
+        let anchors =
+            Anchors([&kept, &absent].map(|path| (path.clone(), identity(path))).to_vec());
+        assert_eq!(anchors.hold(), Ok(()));
+        fs::create_dir(&absent).expect("ours");
+        assert_eq!(anchors.hold(), Ok(()), "what was not there is not missed");
+        fs::rename(&kept, root.join("away")).expect("ours");
+        assert_eq!(anchors.hold(), Err(Adrift));
+        fs::create_dir(&kept).expect("ours");
+        assert_eq!(anchors.hold(), Err(Adrift));
+        fs::remove_dir_all(&root).expect("ours");
+    }
+}
