@@ -275,6 +275,10 @@ pub(crate) struct DenyArgs {
 /// See [`Verb::Unlock`].
 #[derive(Args)]
 pub(crate) struct UnlockArgs {
+    /// Lock again after this time at the latest: 90s, 15m, 8h, 1h30m
+    #[arg(short = 't', long = "time", value_name = "TIME", value_parser = seconds)]
+    #[arg(value_hint = ValueHint::Other)]
+    pub(crate) seconds: Option<u64>,
     /// Read the passphrase from this descriptor, up to its first newline
     #[arg(long, value_name = "N", value_parser = descriptor)]
     pub(crate) passphrase_fd: Option<RawFd>,
@@ -321,6 +325,10 @@ fn secret_name(text: &str) -> Result<SecretName, NameError> {
 
 fn note(text: &str) -> Result<Note, &'static str> {
     Note::new(text).ok_or("a note is one line of at most 256 bytes")
+}
+
+fn seconds(text: &str) -> Result<u64, &'static str> {
+    crate::date::seconds_of(text).ok_or("a time looks like 90s, 15m, 8h or 1h30m")
 }
 
 fn descriptor(text: &str) -> Result<RawFd, &'static str> {

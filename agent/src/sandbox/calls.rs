@@ -189,7 +189,8 @@ fn watched() -> io::Result<Vec<(Number, Vec<SeccompRule>)>> {
     let thread = libc::CLONE_THREAD as u64;
     let stream = when(1, SeccompCmpOp::MaskedEq(SOCKET_KIND), libc::SOCK_STREAM as u64)?;
     let local = when(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
-    let fcntls = [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
+    let fcntls =
+        [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
     Ok(vec![
         // No memory that could be run.
         (libc::SYS_mmap, vec![masked(2, exec, 0)?]),

@@ -130,7 +130,11 @@ impl Keeper {
         }
         let found = self.found();
         let is_news = !matches!(found, State::Missing | State::Unusable(_));
+        let opened = matches!(found, State::Open { .. });
         *self.state.borrow_mut() = found;
+        if opened {
+            self.begin_time(None);
+        }
         if is_news {
             self.stamps.bump_all();
         }
@@ -231,7 +235,7 @@ impl Keeper {
     pub async fn unlock(&self, ask: Unlock) -> Result<(), Refusal> {
         self.lock_if_over();
         self.examine();
-        let most = self.config.lock.hard;
+        let most = self.config.lock.hard();
         if ask.seconds.is_some_and(|seconds| seconds > most.as_secs()) {
             return Err(Refusal::TooLong(most.as_secs()));
         }
@@ -326,13 +330,15 @@ impl Keeper {
     /// From now on it is open, and for how long. An identity that is not sealed opens without
     /// a human: it would only be in the way to lock it for being idle.
     fn begin_time(&self, seconds: Option<u64>) {
-        let limits = &self.config.lock;
+        let lock = &self.config.lock;
         let hard = seconds.map(Duration::from_secs);
-        let deadline = match store::look(&self.places) {
-            Found::Plain => hard.map(|hard| Deadline::new(deadline::now(), hard, hard)),
-            _ => Some(Deadline::new(deadline::now(), limits.idle, hard.unwrap_or(limits.hard))),
+        let limits = match store::look(&self.places) {
+            Found::Plain => lock.unsealed().or(hard.map(|hard| (hard, hard))),
+            _ => Some((lock.idle(), lock.hard())),
         };
-        self.timing.set(deadline);
+        self.timing.set(
+            limits.map(|(idle, most)| Deadline::new(deadline::now(), idle, hard.unwrap_or(most))),
+        );
     }
 
     /// When it locks by itself.

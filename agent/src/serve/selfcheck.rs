@@ -58,8 +58,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("anchors-{}", std::process::id()));
         let (kept, absent) = (root.join("kept"), root.join("absent"));
         fs::create_dir_all(&kept).expect("ours");
-        let anchors =
-            Anchors([&kept, &absent].map(|path| (path.clone(), identity(path))).to_vec());
+        let anchors = Anchors([&kept, &absent].map(|path| (path.clone(), identity(path))).to_vec());
         assert_eq!(anchors.hold(), Ok(()));
         fs::create_dir(&absent).expect("ours");
         assert_eq!(anchors.hold(), Ok(()), "what was not there is not missed");

@@ -15,6 +15,9 @@ pub(crate) fn unlock(args: &UnlockArgs) -> Result<(), Failure> {
     match status.vault {
         // A vault can be open while its file is another one by now.
         VaultState::Open { .. } if status.stale.is_none() || !args.accept_rollback => {
+            if args.seconds.is_some() {
+                return accept(ask(None, args)?).map(drop);
+            }
             report::note("the vault is open already");
             return Ok(());
         }
@@ -48,6 +51,6 @@ pub(crate) fn lock() -> Result<(), Failure> {
 /// On a connection of its own: a human may have taken longer than one is kept.
 fn ask(passphrase: Option<Value>, args: &UnlockArgs) -> Result<Reply, Failure> {
     let key = passphrase.map_or(Key::Stored, Key::Passphrase);
-    let unlock = Unlock { key, accept_rollback: args.accept_rollback, seconds: None };
+    let unlock = Unlock { key, accept_rollback: args.accept_rollback, seconds: args.seconds };
     start::connect()?.ask(&Request::Unlock(unlock), &[])
 }

@@ -94,7 +94,9 @@ fn needs_root_t15_it_has_no_socket_but_unix_ones_with_a_path() {
     home.wire().status();
     let inodes: BTreeSet<String> = links(agent.pid())
         .iter()
-        .filter_map(|link| Some(link.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned()))
+        .filter_map(|link| {
+            Some(link.to_str()?.strip_prefix("socket:[")?.trim_end_matches(']').to_owned())
+        })
         .collect();
     assert!(!inodes.is_empty(), "it listens");
     let has = |line: &str| line.split_whitespace().any(|word| inodes.contains(word));
@@ -133,7 +135,10 @@ fn needs_root_t32_a_helper_has_neither_keys_nor_files() {
             let links = links(pid);
             assert!(links.len() <= 4, "{links:?}");
             assert!(!links.iter().any(|link| link.starts_with(home.root())), "{links:?}");
-            assert_eq!((said(pid, "NoNewPrivs"), said(pid, "CapEff")), ("1".into(), "0".repeat(16)));
+            assert_eq!(
+                (said(pid, "NoNewPrivs"), said(pid, "CapEff")),
+                ("1".into(), "0".repeat(16))
+            );
             let owner = fs::metadata(format!("/proc/{pid}/environ")).expect("it runs").uid();
             assert_eq!(owner, 0, "no process of its user looks into it");
         }
@@ -176,7 +181,10 @@ fn needs_root_t39_whoever_starts_it_leaves_nothing_behind() {
         let mode = fs::metadata(&path).expect("it is there").permissions().mode();
         assert_eq!(mode & 0o077, 0, "{}", path.display());
     }
-    assert_eq!(fs::read_to_string(format!("/proc/{}/comm", agent.pid())).expect("it runs"), "keyagentd\n");
+    assert_eq!(
+        fs::read_to_string(format!("/proc/{}/comm", agent.pid())).expect("it runs"),
+        "keyagentd\n"
+    );
 }
 
 /// One agent, of whose system calls the one with that number fails: nothing if it did not
