@@ -25,9 +25,8 @@ const FREE: &[Number] = &[
     libc::SYS_sendmsg,
     libc::SYS_sendto,
     libc::SYS_shutdown,
-    // Who the peer is, where we listen, and how long a helper may take.
+    // Who the peer is, and how long a helper may take.
     libc::SYS_getsockopt,
-    libc::SYS_getsockname,
     libc::SYS_setsockopt,
     // The loop, its waker and its signals.
     libc::SYS_epoll_create1,
@@ -45,6 +44,7 @@ const FREE: &[Number] = &[
     libc::SYS_openat,
     libc::SYS_read,
     libc::SYS_write,
+    libc::SYS_pread64,
     libc::SYS_pwrite64,
     libc::SYS_lseek,
     libc::SYS_close,
@@ -186,7 +186,8 @@ fn watched() -> io::Result<Vec<(Number, Vec<SeccompRule>)>> {
     let thread = libc::CLONE_THREAD as u64;
     let stream = when(1, SeccompCmpOp::MaskedEq(SOCKET_KIND), libc::SOCK_STREAM as u64)?;
     let local = when(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
-    let fcntls = [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
+    let fcntls =
+        [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
     Ok(vec![
         // No memory that could be run.
         (libc::SYS_mmap, vec![masked(2, exec, 0)?]),

@@ -3,7 +3,6 @@
 
 use crate::places::Places;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 /// The places that must stay what they were, as device and inode.
@@ -16,8 +15,8 @@ pub struct Adrift;
 impl Anchors {
     /// The socket, and the directories that this process was closed in with: one that is made
     /// anew under the same name is out of its reach.
-    pub fn of(listener: &UnixListener, places: &Places) -> Self {
-        let paths = [socket(listener, places), places.data().to_owned(), places.state().to_owned()];
+    pub fn of(places: &Places) -> Self {
+        let paths = [places.socket().path(), places.data().to_owned(), places.state().to_owned()];
         Self(paths.map(|path| (path.clone(), identity(&path))).into())
     }
 
@@ -31,16 +30,6 @@ impl Anchors {
             }
         }
         Ok(())
-    }
-}
-
-/// A socket of our own is bound by way of its directory's descriptor, so it has another name.
-fn socket(listener: &UnixListener, places: &Places) -> PathBuf {
-    let bound = listener.local_addr().ok();
-    let bound = bound.as_ref().and_then(|address| address.as_pathname());
-    match bound.filter(|path| !path.starts_with("/proc")) {
-        Some(path) => path.to_owned(),
-        None => places.socket().path(),
     }
 }
 
@@ -58,8 +47,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("anchors-{}", std::process::id()));
         let (kept, absent) = (root.join("kept"), root.join("absent"));
         fs::create_dir_all(&kept).expect("ours");
-        let anchors =
-            Anchors([&kept, &absent].map(|path| (path.clone(), identity(path))).to_vec());
+        let anchors = Anchors([&kept, &absent].map(|path| (path.clone(), identity(path))).to_vec());
         assert_eq!(anchors.hold(), Ok(()));
         fs::create_dir(&absent).expect("ours");
         assert_eq!(anchors.hold(), Ok(()), "what was not there is not missed");

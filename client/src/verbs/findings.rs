@@ -70,9 +70,13 @@ pub(crate) fn words(finding: &Finding) -> String {
         (Check::Memory, _) => "keys lie in memory that may be swapped",
         (Check::Privileges, Grade::Weak) => "its limits could not be lowered",
         (Check::Privileges, _) => "it has capabilities, or a way to new rights",
-        (Check::Files, Grade::Weak) => "the kernel refuses less than a newer one: not all of TCP, signals and truncation",
+        (Check::Files, Grade::Weak) => {
+            "the kernel refuses less than a newer one: not all of TCP, signals and truncation"
+        }
         (Check::Files, _) => "it could open every file of yours",
-        (Check::Calls, Grade::Weak) => "the kernel would not refuse it memory to write and then run",
+        (Check::Calls, Grade::Weak) => {
+            "the kernel would not refuse it memory to write and then run"
+        }
         (Check::Calls, _) => "it could make every system call",
         (Check::Spawner, _) => "no process is there to start helpers",
         (Check::Audit, _) => "the log cannot be written: nothing is handed out",

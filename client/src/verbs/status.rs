@@ -31,9 +31,7 @@ pub(crate) fn run(as_json: bool) -> Result<(), Failure> {
     let text = match as_json {
         true => json(&status, &socket, level.as_deref(), &here.json()),
         false if here.is_nowhere() => sheet(&status, &socket, level.as_deref()),
-        false => {
-            [sheet(&status, &socket, level.as_deref()), here.sheet().into_bytes()].concat()
-        }
+        false => [sheet(&status, &socket, level.as_deref()), here.sheet().into_bytes()].concat(),
     };
     report::answer(&text)
 }
