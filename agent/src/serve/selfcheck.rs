@@ -2,6 +2,7 @@
 //! a next agent would look. It looks, and decides nothing.
 
 use crate::places::Places;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -23,7 +24,13 @@ impl Anchors {
     /// Whether all of them are what they were.
     pub fn hold(&self) -> Result<(), Adrift> {
         for (path, was) in &self.0 {
-            if was.is_some() && identity(path) != *was {
+            let is = path.symlink_metadata().map(|facts| (facts.dev(), facts.ino()));
+            let is_lost = match is {
+                Ok(is) => *was != Some(is),
+                // Whatever else goes wrong there, it may come right.
+                Err(error) => error.kind() == ErrorKind::NotFound,
+            };
+            if was.is_some() && is_lost {
                 let path = keyagent_wire::escape(path.as_os_str().as_encoded_bytes());
                 tracing::warn!(path, "it is another now, or gone: this agent ends");
                 return Err(Adrift);
