@@ -4,6 +4,7 @@
 //! `serve` alone; age in `vault/seal.rs` alone.
 
 pub mod config;
+pub mod deadline;
 pub mod gate;
 pub mod grant;
 pub mod health;

@@ -1,4 +1,4 @@
-//! The search for values where none may be: raw, in base64 and in hex.
+//! The search for values where none may be: raw, in base64, in hex and in UTF-16.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -67,6 +67,7 @@ impl Needles {
 fn spellings(value: &[u8]) -> Vec<Vec<u8>> {
     let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
     let mut spellings = vec![value.to_vec(), hex.to_uppercase().into_bytes(), hex.into_bytes()];
+    spellings.push(value.iter().flat_map(|byte| [*byte, 0]).collect());
     for before in 0..3 {
         let inner = base64_inside(value, before);
         let url = inner.iter().map(|c| match c {
@@ -92,15 +93,7 @@ fn base64_inside(value: &[u8], before: usize) -> Vec<u8> {
 }
 
 fn contains(hay: &[u8], needle: &[u8]) -> bool {
-    let Some((first, rest)) = needle.split_first() else { return false };
-    let mut from = 0;
-    while let Some(at) = hay[from..].iter().position(|byte| byte == first) {
-        from += at + 1;
-        if hay[from..].starts_with(rest) {
-            return true;
-        }
-    }
-    false
+    !needle.is_empty() && memchr::memmem::find(hay, needle).is_some()
 }
 
 #[cfg(test)]
@@ -116,6 +109,7 @@ mod tests {
         assert!(needles.are_in(b"S0FDLTAxMjM0NTY3ODk="));
         assert!(needles.are_in(b"eEtBQy0wMTIzNDU2Nzg5"));
         assert!(needles.are_in(b"eHhLQUMtMDEyMzQ1Njc4OXg="));
+        assert!(needles.are_in(b"K\0A\0C\0-\x000\x001\x002\x003\x004\x005\x006\x007\x008\x009\0"));
         assert!(!needles.are_in(b"KAC-012345678"));
     }
 }

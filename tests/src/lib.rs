@@ -8,6 +8,7 @@ mod agent;
 mod home;
 mod invocation;
 mod leak;
+pub mod memory;
 pub mod process;
 mod random;
 mod terminal;

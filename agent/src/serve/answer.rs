@@ -13,6 +13,7 @@ use crate::gate;
 use crate::peer::Peer;
 use crate::vault::change::Change;
 use keyagent_wire::codec::{self, CodecError};
+use keyagent_wire::event::Why;
 use keyagent_wire::frame::{NAMES_MAX, VERSION};
 use keyagent_wire::reply::Reply;
 use keyagent_wire::{Limit, Refusal, Request, SecretName};
@@ -108,15 +109,29 @@ async fn dispatch(
         Request::Health => return encode(&Reply::Health(keeper.health())),
         Request::Init(ask) => keeper.init(ask).await?,
         Request::Unlock(ask) => keeper.unlock(ask).await?,
-        Request::Lock => keeper.lock().await,
+        Request::Lock => keeper.lock(Why::Asked).await,
         Request::Stop => {
             session.over = true;
-            keeper.lock().await;
+            keeper.lock(Why::Stopped).await;
             keeper.stop.notify_one();
         }
-        open => return dispatch_open(keeper, session, peer, open, fds).await,
+        open => {
+            let hands_out = hands_out(&open);
+            let answer = dispatch_open(keeper, session, peer, open, fds).await?;
+            // Not before it is granted: who is refused keeps no vault open.
+            if hands_out {
+                keeper.timing().slide();
+            }
+            return Ok(answer);
+        }
     }
     encode(&Reply::Done)
+}
+
+/// Whether a request, once granted, gives out values.
+fn hands_out(request: &Request) -> bool {
+    use Request::{Get, Load, Original, Resolve};
+    matches!(request, Resolve(_) | Get { .. } | Original { .. } | Load { .. })
 }
 
 /// Everything that a closed vault refuses.

@@ -7,7 +7,9 @@
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
+use super::timer::Timing;
 use crate::config::Config;
+use crate::deadline::{self, Deadline};
 use crate::health::Findings;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
@@ -21,6 +23,7 @@ use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
+use keyagent_wire::event::Why;
 use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Key, Seal, Unlock};
@@ -59,6 +62,7 @@ pub struct Keeper {
     /// What each of them has staged, to be forgotten with the rest.
     staged: RefCell<Vec<Weak<RefCell<Staging>>>>,
     failures: Cell<u32>,
+    timing: Timing,
     /// Held by whoever changes the vault's files.
     turn: Mutex<()>,
     /// Held by whoever derives a key: one at a time, at 256 MiB each.
@@ -95,6 +99,7 @@ impl Keeper {
             staged_bytes: Rc::default(),
             staged: RefCell::default(),
             failures: Cell::new(0),
+            timing: Timing::default(),
             turn: Mutex::new(()),
             deriving: Mutex::new(()),
             unlocks: Door::new(UNLOCKS_MAX),
@@ -150,6 +155,7 @@ impl Keeper {
 
     /// The open vault, or why there is none. The one gate above every operation on it.
     pub fn open(&self) -> Result<Open, Refusal> {
+        self.lock_if_over();
         self.examine();
         match &*self.state.borrow() {
             State::Open { open, .. } => Ok(open.clone()),
@@ -161,6 +167,7 @@ impl Keeper {
 
     /// How the agent is.
     pub fn status(&self) -> Status {
+        self.lock_if_over();
         self.examine();
         let (vault, stale) = match &*self.state.borrow() {
             State::Missing => (VaultState::Missing, None),
@@ -184,12 +191,15 @@ impl Keeper {
 
     /// How well the agent is protected, and when it locks by itself.
     pub fn health(&self) -> Health {
-        Health {
+        self.lock_if_over();
+        let mut health = Health {
             findings: self.findings.list(),
             settings: self.config.effective(),
             idle_seconds: None,
             hard_seconds: None,
-        }
+        };
+        self.timing.tell(&mut health);
+        health
     }
 
     /// Makes identity and vault, and opens it.
@@ -212,14 +222,23 @@ impl Keeper {
         }
         tracing::info!("vault made");
         self.install(made);
+        self.begin_time(None);
         self.tell_all().await;
         Ok(())
     }
 
     /// Opens the vault. A failure waits the longer the more there were, and nobody else does.
     pub async fn unlock(&self, ask: Unlock) -> Result<(), Refusal> {
+        self.lock_if_over();
         self.examine();
+        let most = self.config.lock.hard;
+        if ask.seconds.is_some_and(|seconds| seconds > most.as_secs()) {
+            return Err(Refusal::TooLong(most.as_secs()));
+        }
         if let State::Open { open, stale } = &*self.state.borrow() {
+            if let Some(seconds) = ask.seconds {
+                self.timing.shorten(most, seconds)?;
+            }
             if stale.is_none() || !ask.accept_rollback {
                 return Ok(());
             }
@@ -275,7 +294,12 @@ impl Keeper {
         if !opening.stands() {
             return Err(Refusal::Locked);
         }
+        let was_open = matches!(*self.state.borrow(), State::Open { .. });
         self.install(newer.ok().flatten().unwrap_or(opened));
+        // Whoever accepts a rollback over an open vault has shown no passphrase.
+        if !was_open {
+            self.begin_time(ask.seconds);
+        }
         tracing::info!("unlocked");
         self.tell_all().await;
         Ok(())
@@ -283,14 +307,41 @@ impl Keeper {
 
     /// Forgets every value, at once. What has not been answered yet will be refused. Then
     /// shells are told.
-    pub async fn lock(&self) {
-        if self.forget() {
+    pub async fn lock(&self, why: Why) {
+        if self.forget(why) {
             self.tell_all().await;
         }
     }
 
+    /// Forgets every value if the time of the vault is over, however late any timer is.
+    pub fn lock_if_over(&self) {
+        if let Some(why) = self.timing.over()
+            && self.forget(why)
+        {
+            let stamps = self.stamps.clone();
+            drop(spawn_blocking(move || stamps.bump_all()));
+        }
+    }
+
+    /// From now on it is open, and for how long. An identity that is not sealed opens without
+    /// a human: it would only be in the way to lock it for being idle.
+    fn begin_time(&self, seconds: Option<u64>) {
+        let limits = &self.config.lock;
+        let hard = seconds.map(Duration::from_secs);
+        let deadline = match store::look(&self.places) {
+            Found::Plain => hard.map(|hard| Deadline::new(deadline::now(), hard, hard)),
+            _ => Some(Deadline::new(deadline::now(), limits.idle, hard.unwrap_or(limits.hard))),
+        };
+        self.timing.set(deadline);
+    }
+
+    /// When it locks by itself.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
+    }
+
     /// Whether there was anything to forget.
-    fn forget(&self) -> bool {
+    fn forget(&self, why: Why) -> bool {
         sealed::forget_all();
         for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
             staging.borrow_mut().forget();
@@ -299,7 +350,8 @@ impl Keeper {
         let was_open = matches!(*state, State::Open { .. });
         if was_open {
             *state = State::Locked;
-            tracing::info!("locked");
+            self.timing.set(None);
+            tracing::info!(?why, "locked");
         }
         was_open
     }

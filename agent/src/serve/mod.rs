@@ -14,6 +14,7 @@ mod projects;
 mod roster;
 mod selfcheck;
 mod staging;
+mod timer;
 
 use crate::config::Config;
 use crate::health::Findings;
@@ -22,6 +23,7 @@ use crate::places::Places;
 use crate::spawner::Spawner;
 use crate::vault::watch::Watch;
 use keeper::Keeper;
+use keyagent_wire::event::Why;
 use mounts::{MANIFEST_MILLIS_MAX, THREADS_MAX};
 use nix::unistd::geteuid;
 use roster::Roster;
@@ -73,6 +75,7 @@ pub fn run(
             (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
         spawn_local(lock_on_hangup(keeper.clone(), listen_for(SignalKind::hangup())?));
         spawn_local(follow_changes(keeper.clone(), anchors));
+        spawn_local(timer::lock_in_time(keeper.clone()));
         ready();
         tokio::select! {
             () = accept(&listener, &keeper) => {}
@@ -80,7 +83,7 @@ pub fn run(
             _ = interrupt.recv() => {}
             () = keeper.stop.notified() => {}
         }
-        keeper.lock().await;
+        keeper.lock(Why::Stopped).await;
         keeper.settle().await;
         leave();
         tracing::info!("stopped");
@@ -123,7 +126,7 @@ async fn next(listener: &UnixListener) -> UnixStream {
 
 async fn lock_on_hangup(keeper: Rc<Keeper>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        keeper.lock().await;
+        keeper.lock(Why::Signal).await;
     }
 }
 
@@ -142,6 +145,6 @@ async fn follow_changes(keeper: Rc<Keeper>, anchors: Anchors) {
         tokio::time::sleep(QUIET).await;
         keeper.reload().await;
     }
-    keeper.lock().await;
+    keeper.lock(Why::Stopped).await;
     keeper.stop.notify_one();
 }

@@ -7,8 +7,8 @@
 use chacha20poly1305::{AeadInPlace, KeyInit, Tag, XChaCha20Poly1305, XNonce};
 use keyagent_sys::arena::{self, Keys, Slot, VALUE_BYTES};
 use keyagent_wire::{Refusal, VALUE_BYTES_MAX, Value};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use zeroize::Zeroizing;
 
 const KEY_BYTES: usize = 32;
@@ -107,12 +107,12 @@ pub struct Sealed {
 impl Sealed {
     /// Seals a value.
     pub fn of(value: &Value, kind: Kind) -> Result<Self, Locked> {
-        let (mut nonce, plain) = ([0; NONCE_BYTES], value.expose());
-        fill_randomly(&mut nonce);
-        let head = [nonce.as_slice(), &[0; TAG_BYTES]].concat();
-        let mut bytes: Arc<[u8]> = head.into_iter().chain(plain.iter().copied()).collect();
+        let (nonce, plain) = (fresh_nonce(), value.expose());
+        let mut bytes: Arc<[u8]> = std::iter::repeat_n(0, HEAD_BYTES + plain.len()).collect();
         let held = Arc::get_mut(&mut bytes).expect("nobody else has it yet");
         let (head, body) = held.split_at_mut(HEAD_BYTES);
+        head[..NONCE_BYTES].copy_from_slice(&nonce);
+        body.copy_from_slice(plain);
         let tag = cipher(&arena::keys())?
             .encrypt_in_place_detached(&nonce.into(), kind.aad(), body)
             .expect("a value is far shorter than the cipher can take");
@@ -171,6 +171,20 @@ fn cipher(keys: &Keys) -> Result<XChaCha20Poly1305, Locked> {
     XChaCha20Poly1305::new_from_slice(key).map_err(|_| Locked)
 }
 
+/// Random once in a process, and counted from there: no nonce comes twice, whatever the key,
+/// and ten thousand values need no ten thousand system calls.
+fn fresh_nonce() -> [u8; NONCE_BYTES] {
+    static BASE: OnceLock<[u8; NONCE_BYTES]> = OnceLock::new();
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut nonce = *BASE.get_or_init(|| {
+        let mut base = [0; NONCE_BYTES];
+        fill_randomly(&mut base);
+        base
+    });
+    nonce[..8].copy_from_slice(&COUNT.fetch_add(1, Ordering::Relaxed).to_le_bytes());
+    nonce
+}
+
 fn fill_randomly(bytes: &mut [u8]) {
     getrandom::getrandom(bytes).expect("the system has randomness once it has started");
 }
@@ -205,6 +219,12 @@ mod tests {
         }
         let other = Sealed { bytes: value.bytes.clone(), kind: Kind::Original };
         assert_eq!(other.expose_copy().err(), Some(Locked));
+    }
+
+    #[test]
+    fn no_nonce_comes_twice() {
+        let nonces: std::collections::BTreeSet<_> = (0..1_000).map(|_| fresh_nonce()).collect();
+        assert_eq!(nonces.len(), 1_000);
     }
 
     #[test]

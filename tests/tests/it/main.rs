@@ -39,6 +39,7 @@ mod inspection;
 mod kit;
 mod leaks;
 mod locked;
+mod memory_scan;
 mod names;
 mod one_agent;
 mod peer_uid;
