@@ -102,7 +102,9 @@ fn start(
     sandbox::enter(&places, &mut findings);
     if let Some(lacking) = config.require_full.then(|| findings.lacking()).and_then(lacking) {
         drop(claim.remove_socket());
-        starter.map_or((), |starter| starter.tell(&format!("failed: {lacking}\n")));
+        if let Some(starter) = starter {
+            starter.tell(&format!("failed: {lacking}\n"));
+        }
         return Err(lacking);
     }
     let ready = || starter.map_or((), |starter| starter.tell("ready\n"));
