@@ -68,7 +68,7 @@ pub fn run(
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
     let served = LocalSet::new().block_on(&runtime, async {
-        let anchors = Anchors::of(&listener, &places);
+        let anchors = Anchors::of(&places);
         let keeper = Rc::new(Keeper::new(places, config, spawner, findings));
         let listener = UnixListener::from_std(listener)?;
         let (mut terminate, mut interrupt) =
