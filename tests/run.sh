@@ -18,7 +18,7 @@ exec </dev/null
 tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
-  bindfs:bindfs nix-shell:nix-bin
+  bindfs:bindfs nix-shell:nix-bin pinentry-curses:pinentry-curses pinentry-tty:pinentry-tty
 )
 skip=()
 

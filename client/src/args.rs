@@ -121,9 +121,23 @@ pub(crate) struct SetArgs {
     /// Never export it: only exec may hand it out
     #[arg(long)]
     pub(crate) exec_only: bool,
+    /// Ask before it is handed out: once for each terminal session, or always
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) confirm: Option<When>,
     /// A line for humans
     #[arg(long, value_name = "TEXT", value_parser = note)]
     pub(crate) note: Option<Note>,
+}
+
+/// When the human is asked.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum When {
+    /// Never
+    None,
+    /// Once for each terminal session
+    Session,
+    /// Each time
+    Always,
 }
 
 /// See [`Verb::Get`].

@@ -3,12 +3,16 @@
 //! What needs the open vault asks the keeper for it first, and values come out of the
 //! vault by way of the gate.
 
+use super::asking::{self, Ticket};
 use super::frames::{self, Answer, encode};
 use super::inbox::Frame;
 use super::keeper::Keeper;
 use super::mounts::Handed;
 use super::projects;
+use super::roster::Socket;
 use super::staging::Staging;
+use crate::ask::Answers;
+use crate::ask::process::Asker;
 use crate::gate;
 use crate::peer::Peer;
 use crate::vault::change::Change;
@@ -18,11 +22,16 @@ use keyagent_wire::frame::{NAMES_MAX, VERSION};
 use keyagent_wire::reply::Reply;
 use keyagent_wire::{Limit, Refusal, Request, SecretName};
 use std::cell::{RefCell, RefMut};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 /// What one connection has begun and not finished.
-#[derive(Default)]
 pub struct Session {
+    socket: Socket,
+    /// What the human has allowed for the request that is being answered.
+    ticket: Ticket,
+    /// And for the one after it.
+    next_ticket: Ticket,
     staging: Option<Rc<RefCell<Staging>>>,
     /// The project whose shell asked last, by the path of its directory.
     loading: Option<Vec<u8>>,
@@ -30,6 +39,36 @@ pub struct Session {
 }
 
 impl Session {
+    /// A connection that has just begun.
+    pub fn new(socket: Socket) -> Self {
+        let (ticket, next_ticket) = Default::default();
+        Self { socket, ticket, next_ticket, staging: None, loading: None, over: false }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The process that asks.
+    pub fn asker(&self, peer: &Peer) -> Asker<'_> {
+        Asker { pid: peer.pid(), socket: self.socket.as_fd() }
+    }
+
+    /// What its requests can build on.
+    pub fn answers<'a>(&'a self, keeper: &'a Keeper, peer: &Peer) -> Answers<'a> {
+        Answers {
+            leases: &keeper.asks.leases,
+            ticket: keeper.asks.holds(&self.ticket),
+            asker: self.asker(peer),
+        }
+    }
+
+    /// Takes what the human has allowed, for the next request.
+    pub fn take_ticket(&mut self, ticket: Ticket) {
+        self.next_ticket = ticket;
+    }
+
     /// Whether the connection ends after this answer.
     pub fn is_over(&self) -> bool {
         self.over
@@ -48,6 +87,8 @@ impl Session {
 
 /// Answers one frame.
 pub async fn answer(keeper: &Keeper, session: &mut Session, peer: &Peer, frame: Frame) -> Answer {
+    // A ticket is good for one request, whatever that is.
+    session.ticket = std::mem::take(&mut session.next_ticket);
     let request = request_of(&frame);
     // A value may be in it, which is sealed before anything is waited for.
     drop(frame.body);
@@ -146,10 +187,14 @@ async fn dispatch_open(
     // Taken when it is used, and held over no wait: a lock meanwhile leaves no value behind.
     let vault = || keeper.open().map(|open| open.vault);
     match request {
-        Request::Resolve(ask) => return projects::resolve(keeper, peer, &ask, fds).await,
+        Request::Resolve(ask) => {
+            let answers = session.answers(keeper, peer);
+            return projects::resolve(keeper, peer, &ask, fds, &answers).await;
+        }
         Request::Get { name, version } => {
             let vault = vault()?;
-            let permit = gate::admit_one(&vault, peer, &name, version)?;
+            let answers = session.answers(keeper, peer);
+            let permit = gate::admit_one(&vault, peer, &name, version, &answers)?;
             return frames::value(vault.reveal_one(&permit)?);
         }
         Request::Original { path, part } => {
@@ -166,7 +211,8 @@ async fn dispatch_open(
         Request::Load { profile } => {
             let project = projects::project(keeper, fds).await?;
             session.loading = Some(project.directory.path.clone());
-            return projects::load(keeper, peer, profile.as_ref(), &project);
+            let answers = session.answers(keeper, peer);
+            return projects::load(keeper, peer, profile.as_ref(), &project, &answers);
         }
         Request::Bindings { profile } => {
             return projects::bindings(keeper, profile.as_ref(), fds).await;
@@ -183,14 +229,24 @@ async fn dispatch_open(
         Request::Move { old, new } => drop(keeper.change(Change::Move(old, new)).await?),
         Request::Allow { manifest } => projects::allow(keeper, manifest, fds).await?,
         Request::Deny => projects::deny(keeper, fds).await?,
-        rare => return dispatch_rare(keeper, rare).await,
+        rare => return dispatch_rare(keeper, session, peer, rare, fds).await,
     }
     encode(&Reply::Done)
 }
 
 /// What a human asks once in a while.
-async fn dispatch_rare(_keeper: &Keeper, _request: Request) -> Result<Answer, Refusal> {
-    Err(Refusal::UnknownOp)
+async fn dispatch_rare(
+    keeper: &Keeper,
+    session: &mut Session,
+    peer: &Peer,
+    request: Request,
+    fds: Handed,
+) -> Result<Answer, Refusal> {
+    match request {
+        Request::Ask(ask) => asking::ask(keeper, session, peer, ask, fds).await?,
+        _ => return Err(Refusal::UnknownOp),
+    }
+    encode(&Reply::Done)
 }
 
 fn bounded(names: Vec<SecretName>) -> Result<Vec<SecretName>, Refusal> {

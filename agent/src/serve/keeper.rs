@@ -4,6 +4,7 @@
 //! Reading is from memory and never waits for a write: the old vault is served until the
 //! new one is on disk. The keeper decides nothing about who may have what.
 
+use super::asking::Asks;
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
@@ -71,6 +72,8 @@ pub struct Keeper {
     changes: Door,
     looks: Door,
     stamps: Arc<Stamps>,
+    /// What the human is asked, and has confirmed.
+    pub asks: Asks,
     /// Whatever may wait for a file system of a client's choice.
     pub mounts: &'static Mounts,
     /// Told when the agent should stop.
@@ -105,6 +108,7 @@ impl Keeper {
             unlocks: Door::new(UNLOCKS_MAX),
             changes: Door::new(CHANGES_MAX),
             looks: Door::new(LOOKS_MAX),
+            asks: Asks::new(),
             mounts: Mounts::start(),
             stop: Notify::new(),
         };
@@ -121,6 +125,11 @@ impl Keeper {
     /// What the user has configured.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// What starts helpers.
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
     }
 
     /// Looks again at what is on disk, unless the vault is open or locked.
@@ -349,6 +358,7 @@ impl Keeper {
     /// Whether there was anything to forget.
     fn forget(&self, why: Why) -> bool {
         sealed::forget_all();
+        self.asks.clear();
         for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
             staging.borrow_mut().forget();
         }
@@ -446,6 +456,7 @@ impl Keeper {
                 tracing::info!(generation = newer.vault.generation(), "vault reloaded");
                 let (old, new) = (open.vault.clone(), newer.vault.clone());
                 (*open, *stale) = (newer, None);
+                self.asks.settle(&new);
                 return Some((old, new));
             }
             Err(refusal) => {
@@ -462,6 +473,7 @@ impl Keeper {
     }
 
     fn install(&self, open: Open) {
+        self.asks.settle(&open.vault);
         *self.state.borrow_mut() = State::Open { open, stale: None };
     }
 }
@@ -479,9 +491,15 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::asking::ASKS_MAX;
 
     #[test]
     fn the_doors_leave_room_for_others() {
-        const { assert!(UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX < keyagent_wire::frame::CONNECTIONS_MAX) };
+        const {
+            assert!(
+                UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX + ASKS_MAX
+                    < keyagent_wire::frame::CONNECTIONS_MAX
+            )
+        };
     }
 }

@@ -3,6 +3,7 @@
 //! A peer of another uid is gone before a byte of it is read.
 
 mod answer;
+mod asking;
 mod connection;
 mod door;
 mod frames;
@@ -10,6 +11,7 @@ mod inbox;
 mod keeper;
 pub mod listen;
 mod mounts;
+mod pinentry;
 mod projects;
 mod roster;
 mod selfcheck;

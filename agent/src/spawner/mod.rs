@@ -5,6 +5,7 @@
 //! that ends; it outlives neither the spawner nor, therefore, the agent.
 
 pub mod chunk;
+mod pinentry;
 mod process;
 pub mod scrypt;
 
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 /// The longest job, in bytes.
 const JOB_BYTES_MAX: usize = 16 * 1024;
@@ -32,6 +34,13 @@ pub enum Job {
     Unseal,
     /// Seal by passphrase.
     Seal,
+    /// Become a program that asks the human.
+    Pinentry {
+        /// The program, by its absolute path.
+        program: PathBuf,
+        /// The variables that say where the screen is.
+        env: Vec<(String, String)>,
+    },
 }
 
 impl Spawner {

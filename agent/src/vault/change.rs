@@ -127,8 +127,14 @@ fn put_one(
         return Ok((Outcome::Created, true));
     };
     let same = old.active().value.same_as(&put.value)?;
+    // Who sets a value of their own must not get at those that a human was to be asked about.
+    let is_lowered = put.confirm.is_some_and(|confirm| confirm < old.confirm);
     let secret = Secret {
-        versions: if same { old.versions.clone() } else { succeed(old, put, now) },
+        versions: match same {
+            true => old.versions.clone(),
+            false if is_lowered => vec![version(next_number(old), put, now)],
+            false => succeed(old, put, now),
+        },
         exec_only: put.exec_only.unwrap_or(old.exec_only),
         confirm: put.confirm.unwrap_or(old.confirm),
         note: put.note.clone().or_else(|| old.note.clone()),
@@ -142,12 +148,16 @@ fn put_one(
 
 /// The versions with one more. What was active stays readable, in grace.
 fn succeed(old: &Secret, put: &Put, now: u64) -> Vec<Arc<Version>> {
-    let number = old.versions.iter().map(|v| v.number).max().unwrap_or(0) + 1;
+    let number = next_number(old);
     let kept = old.versions.len().min(VERSIONS_MAX - 1);
     let mut versions: Vec<_> =
         old.versions[old.versions.len() - kept..].iter().map(retire).collect();
     versions.push(version(number, put, now));
     versions
+}
+
+fn next_number(old: &Secret) -> u32 {
+    old.versions.iter().map(|v| v.number).max().unwrap_or(0) + 1
 }
 
 fn retire(version: &Arc<Version>) -> Arc<Version> {

@@ -150,6 +150,11 @@ impl Secret {
         self.exec_only
     }
 
+    /// Whether no shell gets it by itself: it is never exported, or not without a question.
+    pub fn kept_from_shells(&self) -> bool {
+        self.exec_only || self.confirm != Confirm::None
+    }
+
     /// When the human is asked before it leaves.
     pub fn confirm(&self) -> Confirm {
         self.confirm

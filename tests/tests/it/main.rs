@@ -3,9 +3,12 @@
 //! A test that needs a tool has `needs_TOOL_` in its name, so that `tests/run.sh` can leave
 //! it out, by name, where the tool is not.
 
+mod asking;
+mod billing;
 mod burden;
 mod cli;
 mod completion;
+mod constraints;
 mod crash;
 mod crowd;
 mod deps;

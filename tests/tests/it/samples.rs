@@ -176,7 +176,12 @@ pub fn replies() -> Vec<Reply> {
         }]),
         Reply::Bindings {
             allowed: true,
-            bound: vec![Bound { binding: binding(), version: Some(300), exec_only: true }],
+            bound: vec![Bound {
+                binding: binding(),
+                version: Some(300),
+                exec_only: true,
+                confirm: Confirm::Always,
+            }],
         },
         Reply::Health(Health {
             findings: vec![Finding { check: Check::Memory, grade: Grade::Weak, detail: 38 }],
