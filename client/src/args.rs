@@ -54,6 +54,13 @@ pub(crate) enum Verb {
     Deny(DenyArgs),
     /// Open the vault
     Unlock(UnlockArgs),
+    /// Change the passphrase, or what opens the vault instead of one
+    Passphrase(PassphraseArgs),
+    /// Who else can read the vault file
+    #[command(subcommand)]
+    Recipients(Recipients),
+    /// Give the vault a new identity, so that a copy of the old one opens nothing new
+    Rekey(RekeyArgs),
     /// Forget every value until the next unlock
     Lock,
     /// Tell how the agent and its vault are; never starts the agent
@@ -76,8 +83,15 @@ pub(crate) enum Verb {
 #[derive(Args)]
 pub(crate) struct InitArgs {
     /// Leave the identity unsealed: whoever reads its file has the keys
-    #[arg(long, conflicts_with = "passphrase_fd")]
+    #[arg(long, conflicts_with_all = ["passphrase_fd", "keyring", "identity"])]
     pub(crate) no_passphrase: bool,
+    /// Keep a copy of the passphrase in the OS keyring, which then opens the vault
+    #[arg(long, conflicts_with = "identity")]
+    pub(crate) keyring: bool,
+    /// Seal to an age identity of your own, which then opens the vault without a passphrase
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) identity: Option<PathBuf>,
     /// Read the passphrase from this descriptor, up to its first newline
     #[arg(long, value_name = "N", value_parser = descriptor)]
     pub(crate) passphrase_fd: Option<RawFd>,
@@ -299,6 +313,57 @@ pub(crate) struct UnlockArgs {
     /// Take the vault file as it is, though a newer one was seen here
     #[arg(long)]
     pub(crate) accept_rollback: bool,
+    /// Have a pinentry ask for the passphrase
+    #[arg(long, conflicts_with = "passphrase_fd")]
+    pub(crate) pinentry: bool,
+}
+
+/// See [`Verb::Passphrase`].
+#[derive(Args)]
+pub(crate) struct PassphraseArgs {
+    /// Have none: whoever reads the identity file has the keys
+    #[arg(long, conflicts_with_all = ["keyring", "identity", "new_passphrase_fd"])]
+    pub(crate) none: bool,
+    /// Keep a copy of the new one in the OS keyring, which then opens the vault
+    #[arg(long, conflicts_with = "identity")]
+    pub(crate) keyring: bool,
+    /// Seal to an age identity of your own instead
+    #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase_fd")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) identity: Option<PathBuf>,
+    /// Read the one of now from this descriptor, up to its first newline
+    #[arg(long, value_name = "N", value_parser = descriptor)]
+    pub(crate) passphrase_fd: Option<RawFd>,
+    /// Read the new one from this descriptor, up to its first newline
+    #[arg(long, value_name = "N", value_parser = descriptor)]
+    pub(crate) new_passphrase_fd: Option<RawFd>,
+}
+
+/// See [`Verb::Recipients`].
+#[derive(Subcommand)]
+pub(crate) enum Recipients {
+    /// List them, the vault's own first
+    List,
+    /// Let one more read the vault file
+    Add {
+        /// As age writes it: age1…
+        #[arg(value_hint = ValueHint::Other)]
+        recipient: String,
+    },
+    /// Let one read it no more, and name the keys to rotate
+    Rm {
+        /// As age writes it: age1…
+        #[arg(value_hint = ValueHint::Other)]
+        recipient: String,
+    },
+}
+
+/// See [`Verb::Rekey`].
+#[derive(Args)]
+pub(crate) struct RekeyArgs {
+    /// Read the passphrase from this descriptor, up to its first newline
+    #[arg(long, value_name = "N", value_parser = descriptor)]
+    pub(crate) passphrase_fd: Option<RawFd>,
 }
 
 /// See [`Verb::Completions`].

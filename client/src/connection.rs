@@ -237,9 +237,12 @@ fn patience(request: &Request) -> (u64, &'static str) {
     match request {
         Request::Init(_) => (UNLOCK_SECONDS_MAX, "making the vault…"),
         Request::Unlock(_) => (UNLOCK_SECONDS_MAX, "unlocking…"),
-        Request::Commit => (UNLOCK_SECONDS_MAX, "writing the vault…"),
         // A pinentry may draw on our terminal meanwhile.
         Request::Ask(_) => (ASK_SECONDS_MAX, ""),
+        Request::Reseal(_) | Request::Rekey { .. } => (UNLOCK_SECONDS_MAX, "sealing anew…"),
+        Request::AddRecipient { .. } | Request::RemoveRecipient { .. } | Request::Commit => {
+            (UNLOCK_SECONDS_MAX, "writing the vault…")
+        }
         _ => (REPLY_SECONDS_MAX, "waiting for the agent…"),
     }
 }

@@ -1,6 +1,7 @@
 //! Where the human sits, for a pinentry that the agent starts: our terminal, if we are in its
 //! foreground, and the variables that say where a display is.
 
+use crate::tty::Tty;
 use keyagent_wire::request::{Screen, ScreenVar};
 use keyagent_wire::terminal;
 use std::env;
@@ -20,6 +21,15 @@ pub(crate) fn ours() -> Screen {
         tty: foreground_tty(&stat).map(String::into_bytes),
         env: ScreenVar::ALL.into_iter().filter_map(var).collect(),
     }
+}
+
+/// The screen for a pinentry, if one is to ask for a passphrase: because the line says so, or
+/// because there is no terminal, but a display.
+pub(crate) fn for_pinentry(wanted: bool) -> Option<Screen> {
+    let display = ["DISPLAY", "WAYLAND_DISPLAY"];
+    let has_display =
+        || display.iter().any(|name| env::var_os(name).is_some_and(|value| !value.is_empty()));
+    (wanted || (Tty::open().is_none() && has_display())).then(ours)
 }
 
 /// From the background, a question would be drawn over what runs in front of it.

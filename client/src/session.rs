@@ -3,12 +3,12 @@
 
 use crate::connection::{self, ASK_SECONDS_MAX, Connection, Haste};
 use crate::project::Project;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use crate::tty::Tty;
 use crate::{refusal, screen, start};
 use keyagent_wire::reply::{Status, VaultState};
 use keyagent_wire::request::{Ask, Asked, Key, Unlock};
-use keyagent_wire::{Refusal, Reply, Request, VALUE_BYTES_MAX, Value};
+use keyagent_wire::{Refusal, Reply, Request, Unsealer, VALUE_BYTES_MAX, Value};
 use std::os::fd::BorrowedFd;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -177,7 +177,7 @@ impl Session {
     fn open_vault(&mut self, tty: &mut Tty) -> Result<(), Failure> {
         let unsealed = Unlock { key: Key::Stored, accept_rollback: false, seconds: None };
         match self.connection.ask(&Request::Unlock(unsealed), &[])? {
-            Reply::Refused(Refusal::NeedsPassphrase) => {}
+            Reply::Refused(why) if wants_passphrase(&why) => {}
             Reply::Refused(refusal) => return Err(self.way_out(&refusal)),
             reply => return accept(reply).map(drop),
         }
@@ -201,6 +201,18 @@ fn asked(request: &Request) -> Option<Asked> {
             Some(Asked::One { name: name.clone(), version: *version })
         }
         _ => None,
+    }
+}
+
+/// Whether a passphrase may open what nothing else did. Says so, where one did not expect it.
+pub(crate) fn wants_passphrase(why: &Refusal) -> bool {
+    match why {
+        Refusal::NeedsPassphrase => true,
+        Refusal::Unsealer(Unsealer::NoKeyring | Unsealer::EmptyKeyring) => {
+            report::note(refusal::failure(why).text);
+            true
+        }
+        _ => false,
     }
 }
 

@@ -16,6 +16,7 @@ use crate::ask::process::Asker;
 use crate::gate;
 use crate::peer::Peer;
 use crate::vault::change::Change;
+use crate::vault::seal::Recipient;
 use keyagent_wire::codec::{self, CodecError};
 use keyagent_wire::event::Why;
 use keyagent_wire::frame::{NAMES_MAX, VERSION};
@@ -150,6 +151,7 @@ async fn dispatch(
         Request::Health => return encode(&Reply::Health(keeper.health())),
         Request::Init(ask) => keeper.init(ask).await?,
         Request::Unlock(ask) => keeper.unlock(ask).await?,
+        Request::Reseal(ask) => keeper.reseal(ask).await?,
         Request::Lock => keeper.lock(Why::Asked).await,
         Request::Stop => {
             session.over = true;
@@ -244,9 +246,23 @@ async fn dispatch_rare(
 ) -> Result<Answer, Refusal> {
     match request {
         Request::Ask(ask) => asking::ask(keeper, session, peer, ask, fds).await?,
+        Request::Recipients => {
+            return encode(&Reply::Recipients(keeper.open()?.vault.recipients()));
+        }
+        Request::AddRecipient { recipient } => {
+            drop(keeper.change(Change::AddRecipient(read_recipient(&recipient)?)).await?);
+        }
+        Request::RemoveRecipient { recipient } => {
+            drop(keeper.change(Change::RemoveRecipient(read_recipient(&recipient)?)).await?);
+        }
+        Request::Rekey { key } => keeper.rekey(key).await?,
         _ => return Err(Refusal::UnknownOp),
     }
     encode(&Reply::Done)
+}
+
+fn read_recipient(text: &str) -> Result<Recipient, Refusal> {
+    Recipient::parse(text).ok_or(Refusal::BadRecipient)
 }
 
 fn bounded(names: Vec<SecretName>) -> Result<Vec<SecretName>, Refusal> {

@@ -27,7 +27,7 @@ use keyagent_wire::Refusal;
 use keyagent_wire::event::Why;
 use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
-use keyagent_wire::request::{Init, Key, Seal, Unlock};
+use keyagent_wire::request::{Init, Unlock};
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -51,9 +51,9 @@ const LOOKS_MAX: usize = 16;
 
 /// The vault of this agent.
 pub struct Keeper {
-    places: Arc<Places>,
+    pub(super) places: Arc<Places>,
     config: Config,
-    spawner: Arc<Spawner>,
+    pub(super) spawner: Arc<Spawner>,
     findings: Findings,
     state: RefCell<State>,
     /// Parsed manifests.
@@ -65,10 +65,10 @@ pub struct Keeper {
     failures: Cell<u32>,
     timing: Timing,
     /// Held by whoever changes the vault's files.
-    turn: Mutex<()>,
+    pub(super) turn: Mutex<()>,
     /// Held by whoever derives a key: one at a time, at 256 MiB each.
-    deriving: Mutex<()>,
-    unlocks: Door,
+    pub(super) deriving: Mutex<()>,
+    pub(super) unlocks: Door,
     changes: Door,
     looks: Door,
     stamps: Arc<Stamps>,
@@ -220,15 +220,9 @@ impl Keeper {
         let _inside = self.unlocks.enter()?;
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
-        let passphrase = match ask.seal {
-            Seal::Nothing => None,
-            Seal::Passphrase(passphrase) => Some(passphrase),
-            Seal::Keyring(_) | Seal::Identity(_) => return Err(Refusal::UnknownOp),
-        };
         let opening = Opening::begin();
-        let made = blocking(move || {
-            store::init(&places, &spawner, passphrase.as_ref(), &ask.recipients, opening)
-        });
+        let made =
+            blocking(move || store::init(&places, &spawner, ask.seal, &ask.recipients, opening));
         let made = made.await?;
         if !opening.stands() {
             return Err(Refusal::Locked);
@@ -262,6 +256,11 @@ impl Keeper {
         }
         let _inside = self.unlocks.enter()?;
         let result = self.unlock_once(ask, Opening::begin()).await;
+        self.hold_back(result).await
+    }
+
+    /// Lets the answer to a wrong passphrase wait.
+    pub(super) async fn hold_back(&self, result: Result<(), Refusal>) -> Result<(), Refusal> {
         match &result {
             Ok(()) => self.failures.set(0),
             Err(Refusal::WrongPassphrase) => {
@@ -277,13 +276,9 @@ impl Keeper {
 
     /// Opens nothing if the vault was locked since that opening began.
     async fn unlock_once(&self, ask: Unlock, opening: Opening) -> Result<(), Refusal> {
+        let passphrase = self.passphrase_of(ask.key).await?;
         let deriving = self.deriving.lock().await;
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
-        let passphrase = match ask.key {
-            Key::Stored => None,
-            Key::Passphrase(passphrase) => Some(passphrase),
-            Key::Pinentry(_) => return Err(Refusal::UnknownOp),
-        };
         let known = match &*self.state.borrow() {
             // Another has opened it while this one waited.
             State::Open { .. } if !ask.accept_rollback => return Ok(()),
@@ -292,10 +287,7 @@ impl Keeper {
         };
         let opened = blocking(move || match known {
             Some(open) => store::accept(&places, &open),
-            None => {
-                let passphrase = passphrase.as_ref();
-                store::open(&places, &spawner, passphrase, ask.accept_rollback, opening)
-            }
+            None => store::open(&places, &spawner, passphrase, ask.accept_rollback, opening),
         });
         let opened = opened.await?;
         // `init` takes these two the other way round.
@@ -472,14 +464,14 @@ impl Keeper {
         let _turn = self.turn.lock().await;
     }
 
-    fn install(&self, open: Open) {
+    pub(super) fn install(&self, open: Open) {
         self.asks.settle(&open.vault);
         *self.state.borrow_mut() = State::Open { open, stale: None };
     }
 }
 
 /// Runs it off the loop, and leaves nothing of it on that thread's stack.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let work = move || {
         let done = work();
         stack::burn_deep();

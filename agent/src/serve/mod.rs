@@ -13,6 +13,7 @@ pub mod listen;
 mod mounts;
 mod pinentry;
 mod projects;
+mod resealing;
 mod roster;
 mod selfcheck;
 mod staging;

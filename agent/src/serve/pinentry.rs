@@ -92,7 +92,6 @@ impl Way {
     }
 
     /// Asks for a passphrase. `error` says what was wrong with the one before.
-    #[expect(dead_code, reason = "for unlocking, which asks on the terminal alone as yet")]
     pub async fn passphrase(
         &self,
         spawner: &Spawner,

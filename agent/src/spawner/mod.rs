@@ -5,6 +5,8 @@
 //! that ends; it outlives neither the spawner nor, therefore, the agent.
 
 pub mod chunk;
+pub mod identity;
+pub mod keyring;
 mod pinentry;
 mod process;
 pub mod scrypt;
@@ -40,6 +42,31 @@ pub enum Job {
         program: PathBuf,
         /// The variables that say where the screen is.
         env: Vec<(String, String)>,
+    },
+    /// Unseal by an age identity of the user's own, whose file is there.
+    UnsealByIdentity {
+        /// An absolute path.
+        path: String,
+    },
+    /// Seal to one.
+    SealByIdentity {
+        /// An absolute path.
+        path: String,
+    },
+    /// Look a passphrase up in the OS keyring.
+    KeyringGet {
+        /// Under which name.
+        entry: String,
+    },
+    /// Keep one there.
+    KeyringKeep {
+        /// Under which name.
+        entry: String,
+    },
+    /// Take one away.
+    KeyringForget {
+        /// Under which name.
+        entry: String,
     },
 }
 

@@ -7,10 +7,13 @@
 pub mod change;
 pub mod difference;
 pub mod file;
+pub mod foreign;
 pub mod format;
+pub mod rekeying;
 pub mod seal;
 pub mod sealed;
 pub mod store;
+pub mod unsealing;
 pub mod watch;
 
 use crate::gate::Permit;
@@ -79,6 +82,11 @@ impl Vault {
     /// How often it has been written.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Who can read the file, the identity's own recipient first, as age writes them.
+    pub fn recipients(&self) -> Vec<String> {
+        self.recipients.iter().map(Recipient::text).collect()
     }
 
     /// Whether there is a secret of that name.

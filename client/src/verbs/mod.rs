@@ -10,6 +10,9 @@ mod init;
 mod lifecycle;
 mod list;
 mod lock;
+mod passphrase;
+mod recipients;
+mod rekey;
 mod secrets;
 mod status;
 
@@ -34,6 +37,9 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Allow(args) => allow::allow(&args),
         Verb::Deny(args) => allow::deny(&args),
         Verb::Unlock(args) => lock::unlock(&args),
+        Verb::Passphrase(args) => passphrase::run(args),
+        Verb::Recipients(what) => recipients::run(what),
+        Verb::Rekey(args) => rekey::run(&args),
         Verb::Lock => lock::lock(),
         Verb::Status(args) => status::run(args.json),
         Verb::Doctor(args) => doctor::run(args.json),

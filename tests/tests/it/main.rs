@@ -54,5 +54,6 @@ mod sandbox;
 mod slow_mount;
 mod stock_age;
 mod tidy;
+mod unlock_ways;
 mod vault_file;
 mod writers;
