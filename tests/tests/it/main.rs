@@ -4,8 +4,10 @@
 //! it out, by name, where the tool is not.
 
 mod asking;
+mod attack_list;
 mod billing;
 mod burden;
+mod churn;
 mod cli;
 mod completion;
 mod constraints;
@@ -33,6 +35,8 @@ mod hook_nested;
 mod hook_nu;
 mod hook_shells;
 mod hook_values;
+mod hostile_names;
+mod hostile_projects;
 mod import;
 mod import_bash;
 mod import_care;
@@ -46,6 +50,7 @@ mod memory_scan;
 mod names;
 mod one_agent;
 mod peer_uid;
+mod power_cut;
 mod prompts;
 mod recording;
 mod release;
@@ -53,6 +58,7 @@ mod samples;
 mod sandbox;
 mod slow_mount;
 mod stock_age;
+mod swaps;
 mod tidy;
 mod unlock_ways;
 mod vault_file;
