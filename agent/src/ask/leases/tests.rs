@@ -2,9 +2,10 @@
 
 use super::*;
 use crate::grant::{Directory, Grant};
-use crate::vault::change::{Change, Staged};
+use crate::vault::change::{Change, Put, Staged};
+use crate::vault::sealed::{Kind, Opening, Sealed};
 use keyagent_wire::Value;
-use keyagent_wire::request::{Clash, Put};
+use keyagent_wire::request::Clash;
 
 fn name(text: &str) -> SecretName {
     SecretName::new(text).expect("a name")
@@ -37,9 +38,11 @@ fn leased() -> Leases {
 }
 
 fn put(vault: &Vault, secret: &str, confirm: Confirm) -> Vault {
+    Opening::begin();
+    let value = Value::new(b"x").expect("a value");
     let put = Put {
         name: name(secret),
-        value: Value::new(b"x").expect("a value"),
+        value: Sealed::of(&value, Kind::Version).expect("there is a data key"),
         clash: Clash::NewVersion,
         exec_only: None,
         confirm: Some(confirm),
