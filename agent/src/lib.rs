@@ -4,6 +4,7 @@
 //! `serve` alone; age in `vault/seal.rs` alone.
 
 pub mod ask;
+pub mod audit;
 pub mod config;
 pub mod deadline;
 pub mod gate;

@@ -67,6 +67,9 @@ pub(crate) enum Verb {
     Status(JsonArgs),
     /// Tell what is set up, how well the agent is protected, and what mends the rest
     Doctor(JsonArgs),
+    /// Tell who had what, when; `audit verify` checks that nobody changed the log
+    #[command(args_conflicts_with_subcommands = true)]
+    Audit(AuditArgs),
     /// Start the agent
     Start,
     /// Lock and end the agent
@@ -364,6 +367,30 @@ pub(crate) struct RekeyArgs {
     /// Read the passphrase from this descriptor, up to its first newline
     #[arg(long, value_name = "N", value_parser = descriptor)]
     pub(crate) passphrase_fd: Option<RawFd>,
+}
+
+/// See [`Verb::Audit`].
+#[derive(Args)]
+pub(crate) struct AuditArgs {
+    /// Check the log instead.
+    #[command(subcommand)]
+    pub(crate) check: Option<AuditCheck>,
+    /// How many events, the newest
+    #[arg(short = 'n', value_name = "N", default_value_t = 50)]
+    pub(crate) count: u32,
+    /// Only events with this secret
+    #[arg(long, value_name = "NAME", value_parser = secret_name)]
+    pub(crate) secret: Option<SecretName>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `audit` can do besides.
+#[derive(Subcommand)]
+pub(crate) enum AuditCheck {
+    /// Check every event that is kept: was one changed, taken out, moved or made up?
+    Verify,
 }
 
 /// See [`Verb::Completions`].

@@ -14,6 +14,7 @@ use crate::ask::denials::Denials;
 use crate::ask::leases::Leases;
 use crate::ask::process::{Asker, TerminalSession};
 use crate::ask::{Wanted, now, question};
+use crate::audit::witness::Witness;
 use crate::gate;
 use crate::peer::Peer;
 use crate::vault::Vault;
@@ -152,16 +153,16 @@ impl Dialog {
 pub async fn ask(
     keeper: &Keeper,
     session: &mut Session,
-    peer: &Peer,
+    witness: &Witness<'_>,
     ask: Ask,
     fds: Handed,
 ) -> Result<(), Refusal> {
     let locks = *keeper.asks.locks.borrow();
-    let wanted = wanted(keeper, session, peer, &ask.about, fds).await?;
+    let wanted = wanted(keeper, session, witness.peer(), &ask.about, fds).await?;
     if wanted.is_empty() {
         return Ok(());
     }
-    let asker = session.asker(peer);
+    let asker = session.asker(witness.peer());
     if !asker.lives() {
         return Err(Refusal::Denied);
     }
@@ -180,6 +181,10 @@ pub async fn ask(
             outcome
         }
     };
+    if matches!(outcome, Outcome::Allowed | Outcome::Denied) {
+        let names: Vec<_> = wanted.iter().map(|wanted| &wanted.secret).collect();
+        witness.answers(outcome == Outcome::Allowed, None, &names);
+    }
     match outcome {
         Outcome::Allowed => {
             session.take_ticket(Ticket { wanted, locks });
@@ -201,11 +206,9 @@ async fn wanted(
 ) -> Result<Vec<Wanted>, Refusal> {
     let answers = session.answers(keeper, peer);
     match about {
-        Asked::Env(resolve) => projects::wanted(keeper, peer, resolve, fds, &answers).await,
+        Asked::Env(resolve) => projects::wanted(keeper, resolve, fds, &answers).await,
         Asked::One { .. } if !fds.as_slice().is_empty() => Err(Refusal::Malformed),
-        Asked::One { name, .. } => {
-            gate::wanted_for_one(&keeper.open()?.vault, peer, name, &answers)
-        }
+        Asked::One { name, .. } => gate::wanted_for_one(&keeper.open()?.vault, name, &answers),
     }
 }
 

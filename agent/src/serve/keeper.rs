@@ -9,22 +9,26 @@ use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
 use super::timer::Timing;
+use crate::audit::chain::Root;
+use crate::audit::recorder::Recorder;
 use crate::config::Config;
 use crate::deadline::{self, Deadline};
 use crate::health::Findings;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
+use crate::peer::Peer;
 use crate::places::Places;
 use crate::spawner::Spawner;
 use crate::stamps::Stamps;
 use crate::vault::Vault;
 use crate::vault::change::Change;
 use crate::vault::difference::Difference;
+use crate::vault::seal::Identity;
 use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
-use keyagent_wire::event::Why;
+use keyagent_wire::event::{What, Why};
 use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Unlock};
@@ -74,6 +78,12 @@ pub struct Keeper {
     stamps: Arc<Stamps>,
     /// What the human is asked, and has confirmed.
     pub asks: Asks,
+    /// The audit log.
+    pub audit: Recorder,
+    /// Told when an anchor of the audit log is to be written.
+    pub anchors: Rc<Notify>,
+    /// Held by whoever writes an anchor.
+    anchoring: Mutex<()>,
     /// Whatever may wait for a file system of a client's choice.
     pub mounts: &'static Mounts,
     /// Told when the agent should stop.
@@ -91,12 +101,18 @@ impl Keeper {
     /// A keeper of what is at those places.
     pub fn new(places: Places, config: Config, spawner: Spawner, findings: Findings) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
+        let anchors = Rc::new(Notify::new());
+        let heard = anchors.clone();
+        let audit = Recorder::start(places.state(), move || heard.notify_one());
         let keeper = Self {
             places: Arc::new(places),
             config,
             spawner: Arc::new(spawner),
             findings,
             stamps,
+            audit,
+            anchors,
+            anchoring: Mutex::new(()),
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
             staged_bytes: Rc::default(),
@@ -139,10 +155,12 @@ impl Keeper {
         }
         let found = self.found();
         let is_news = !matches!(found, State::Missing | State::Unusable(_));
-        let opened = matches!(found, State::Open { .. });
+        let is_open = matches!(found, State::Open { .. });
         *self.state.borrow_mut() = found;
-        if opened {
+        if is_open {
             self.begin_time(None);
+            self.adopt();
+            self.audit.happened(What::Unlocked, None);
         }
         if is_news {
             self.stamps.bump_all();
@@ -166,10 +184,27 @@ impl Keeper {
         }
     }
 
+    /// Has the audit log begin, or go on, as the identity's own.
+    pub fn adopt(&self) {
+        if let Ok(identity) = Identity::kept() {
+            self.audit.adopt(&Root::of(&identity));
+            stack::burn_deep();
+        }
+    }
+
+    /// Whether the vault is open.
+    pub fn is_open(&self) -> bool {
+        matches!(*self.state.borrow(), State::Open { .. })
+    }
+
     /// The open vault, or why there is none. The one gate above every operation on it.
     pub fn open(&self) -> Result<Open, Refusal> {
         self.lock_if_over();
         self.examine();
+        // After a disk error there may be none yet.
+        if self.is_open() && self.audit.needs_root() {
+            self.adopt();
+        }
         match &*self.state.borrow() {
             State::Open { open, .. } => Ok(open.clone()),
             State::Locked => Err(Refusal::Locked),
@@ -311,9 +346,10 @@ impl Keeper {
     }
 
     /// Forgets every value, at once. What has not been answered yet will be refused. Then
-    /// shells are told.
-    pub async fn lock(&self, why: Why) {
+    /// it is put on record, if that can be, and shells are told.
+    pub async fn lock(&self, why: Why, by: Option<&Peer>) {
         if self.forget(why) {
+            self.audit.locked(why, by);
             self.tell_all().await;
         }
     }
@@ -323,6 +359,7 @@ impl Keeper {
         if let Some(why) = self.timing.over()
             && self.forget(why)
         {
+            self.audit.locked(why, None);
             let stamps = self.stamps.clone();
             drop(spawn_blocking(move || stamps.bump_all()));
         }
@@ -449,6 +486,7 @@ impl Keeper {
                 let (old, new) = (open.vault.clone(), newer.vault.clone());
                 (*open, *stale) = (newer, None);
                 self.asks.settle(&new);
+                self.audit.happened(What::Reloaded, None);
                 return Some((old, new));
             }
             Err(refusal) => {
@@ -459,6 +497,15 @@ impl Keeper {
         None
     }
 
+    /// Writes the anchor of the audit log that is due. An older one never comes after a newer.
+    pub async fn write_anchor(&self) {
+        let _anchoring = self.anchoring.lock().await;
+        let Some(anchor) = self.audit.anchor() else { return };
+        if let Err(error) = blocking(move || anchor.write()).await {
+            tracing::warn!(%error, "cannot write the state of the audit log");
+        }
+    }
+
     /// Waits for a write that is under way.
     pub async fn settle(&self) {
         let _turn = self.turn.lock().await;
@@ -466,7 +513,11 @@ impl Keeper {
 
     pub(super) fn install(&self, open: Open) {
         self.asks.settle(&open.vault);
+        let was_open = self.is_open();
         *self.state.borrow_mut() = State::Open { open, stale: None };
+        if !was_open {
+            self.adopt();
+        }
     }
 }
 

@@ -13,6 +13,7 @@ pub mod listen;
 mod mounts;
 mod pinentry;
 mod projects;
+mod record;
 mod resealing;
 mod roster;
 mod selfcheck;
@@ -79,6 +80,8 @@ pub fn run(
         spawn_local(lock_on_hangup(keeper.clone(), listen_for(SignalKind::hangup())?));
         spawn_local(follow_changes(keeper.clone(), anchors));
         spawn_local(timer::lock_in_time(keeper.clone()));
+        spawn_local(record::write_anchors(keeper.clone()));
+        spawn_local(record::end_epochs(keeper.clone()));
         ready();
         tokio::select! {
             () = accept(&listener, &keeper) => {}
@@ -86,8 +89,9 @@ pub fn run(
             _ = interrupt.recv() => {}
             () = keeper.stop.notified() => {}
         }
-        keeper.lock(Why::Stopped).await;
+        keeper.lock(Why::Stopped, None).await;
         keeper.settle().await;
+        record::end(&keeper).await;
         leave();
         tracing::info!("stopped");
         Ok(())
@@ -110,7 +114,12 @@ async fn accept(listener: &UnixListener, keeper: &Rc<Keeper>) {
             tokio::time::sleep(REST).await;
         }
         let socket = next(listener).await;
-        let Some(peer) = Peer::of(&socket, ours) else { continue };
+        let Some(peer) = Peer::of(&socket, ours) else {
+            if let Some((uid, pid)) = Peer::stranger(&socket) {
+                keeper.audit.stranger(uid, pid);
+            }
+            continue;
+        };
         let socket = Rc::new(socket);
         let place = roster.add(number, socket.clone());
         spawn_local(connection::serve(socket, place, peer, keeper.clone()));
@@ -129,7 +138,7 @@ async fn next(listener: &UnixListener) -> UnixStream {
 
 async fn lock_on_hangup(keeper: Rc<Keeper>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        keeper.lock(Why::Signal).await;
+        keeper.lock(Why::Signal, None).await;
     }
 }
 
@@ -148,6 +157,6 @@ async fn follow_changes(keeper: Rc<Keeper>, anchors: Anchors) {
         tokio::time::sleep(QUIET).await;
         keeper.reload().await;
     }
-    keeper.lock(Why::Usurped).await;
+    keeper.lock(Why::Usurped, None).await;
     keeper.stop.notify_one();
 }

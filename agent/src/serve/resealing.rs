@@ -62,6 +62,8 @@ impl Keeper {
         }
         tracing::info!("vault rekeyed");
         self.install(rekeyed);
+        // Its log is another one: who has the old identity must not be believed in it.
+        self.adopt();
         Ok(())
     }
 }

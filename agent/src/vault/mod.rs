@@ -114,6 +114,11 @@ impl Vault {
         &self.grants
     }
 
+    /// Whether there is that part of that original.
+    pub fn has_original(&self, path: &[u8], part: u32) -> bool {
+        self.originals.get(path).is_some_and(|original| part < original.part_count())
+    }
+
     /// The env that a permit stands for: which variable is made of which version. The one
     /// way by which values leave.
     pub fn reveal<'a>(
@@ -151,6 +156,14 @@ impl Secret {
     /// The number of the version that is handed out.
     pub fn active_number(&self) -> u32 {
         self.active().number
+    }
+
+    /// The number of that version, or of the one that is handed out.
+    pub fn number_of(&self, version: Option<u32>) -> Result<u32, Refusal> {
+        match version {
+            None => Ok(self.active_number()),
+            Some(n) => self.version(n).map(|v| v.number).ok_or(Refusal::NoSuchVersion(n)),
+        }
     }
 
     /// Whether it is never exported.

@@ -1,6 +1,7 @@
 //! One file per verb, or per family of verbs that share their shape.
 
 mod allow;
+mod audit;
 mod completions;
 mod doctor;
 mod findings;
@@ -43,6 +44,7 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Lock => lock::lock(),
         Verb::Status(args) => status::run(args.json),
         Verb::Doctor(args) => doctor::run(args.json),
+        Verb::Audit(args) => audit::run(args),
         Verb::Start => lifecycle::start(),
         Verb::Stop => lifecycle::stop(),
         Verb::Completions(args) => completions::run(args.shell),
