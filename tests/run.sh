@@ -18,7 +18,7 @@ exec </dev/null
 tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
-  bindfs:bindfs nix-shell:nix-bin
+  bindfs:bindfs nix-shell:nix-bin pinentry-curses:pinentry-curses pinentry-tty:pinentry-tty
 )
 skip=()
 
@@ -106,6 +106,8 @@ find_skipped() {
   done
   [[ -v reason[bindfs] || -c /dev/fuse ]] || needs bindfs "bindfs is here, but no /dev/fuse"
   ((EUID == 0)) || needs root "not running as root"
+  unshare -Ur true 2>/dev/null || needs userns "no user namespaces for us"
+  has mkfs.ext4 && losetup --find >/dev/null 2>&1 || needs loop "no loop device, or no mkfs.ext4"
 }
 
 may_trace() {

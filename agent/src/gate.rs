@@ -1,8 +1,9 @@
 //! The gate: the one place where a [`Permit`] is made, and so the one way to a value.
 //!
-//! Each door judges first, writes the audit event second, and makes the permit last. A log
-//! that cannot be written is a refusal.
+//! Each door judges first, writes the audit event second, and makes the permit last: what
+//! cannot be put on record is not handed out.
 
+use crate::ask::{Answers, Holder, Wanted};
 use crate::audit::event::Named;
 use crate::audit::witness::Witness;
 use crate::judge::{Judgement, Question, Standing, judge};
@@ -10,7 +11,7 @@ use crate::manifest::project::Project;
 use crate::vault::{Secret, Vault};
 use keyagent_wire::event::Way;
 use keyagent_wire::request::{Binding, Resolve};
-use keyagent_wire::{Channel, EnvName, ProfileName, Refusal, SecretName};
+use keyagent_wire::{Channel, Confirm, EnvName, ProfileName, Refusal, SecretName};
 use std::collections::BTreeSet;
 
 /// Proof, for one request, that the gate admitted it. Only this file can make one.
@@ -72,7 +73,7 @@ impl<'a> Stand<'a> {
         }
     }
 
-    /// The directory of the manifest that counts.
+    /// The directory of the manifest.
     fn path(&self) -> Option<&'a [u8]> {
         self.manifest().map(|(project, _)| project.directory.path.as_slice())
     }
@@ -84,26 +85,78 @@ pub fn admit_env(
     witness: &Witness<'_>,
     stand: &Stand<'_>,
     ask: &Resolve,
+    answers: &Answers<'_>,
 ) -> Result<Permit, Refusal> {
     let way = if ask.channel == Channel::Exec { Way::Exec } else { Way::Export };
     let mut bindings = Vec::new();
-    let judged = judge_env(vault, stand, ask, &mut bindings);
+    let judged = weigh_env(vault, stand, ask, answers, &mut bindings).and_then(need_no_answer);
     record(vault, witness, way, stand, judged, &bindings)?;
     Ok(Permit { admitted: Admitted::Env(bindings) })
 }
 
-/// Admits the env of a shell. What is never exported is left out rather than refused: the
-/// shell gets the rest, and `exec` all.
+/// What the human would be asked about before that env is admitted.
+pub fn wanted_for_env(
+    vault: &Vault,
+    stand: &Stand<'_>,
+    ask: &Resolve,
+    answers: &Answers<'_>,
+) -> Result<Vec<Wanted>, Refusal> {
+    weigh_env(vault, stand, ask, answers, &mut Vec::new())
+}
+
+/// What of the env needs an answer first. What is asked for is in `bindings`, however it is
+/// judged.
+fn weigh_env(
+    vault: &Vault,
+    stand: &Stand<'_>,
+    ask: &Resolve,
+    answers: &Answers<'_>,
+    bindings: &mut Vec<Binding>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let mut wanted = Vec::new();
+    if let Some((project, standing)) = stand.manifest() {
+        *bindings = manifest_bindings(vault, project, ask.profile.as_ref(), &ask.only)?;
+        bindings.retain(|b| ask.extra.iter().all(|extra| extra.var != b.var));
+        wanted = pass(vault, standing, ask.channel, &secrets(bindings), answers)?;
+    } else if let Some(var) = ask.only.first() {
+        return Err(Refusal::Unbound(var.clone()));
+    }
+    for extra in &ask.extra {
+        bindings.retain(|b| b.var != extra.var);
+        bindings.push(extra.clone());
+    }
+    wanted.extend(pass(vault, Standing::Own, ask.channel, &secrets(&ask.extra), answers)?);
+    Ok(wanted)
+}
+
+/// Admits the env of a shell. What is never exported is left out rather than refused, and so
+/// is what the human is asked about, since a prompt asks nobody and a shell keeps what it has:
+/// the shell gets the rest, and `exec` all.
 pub fn admit_load(
     vault: &Vault,
     witness: &Witness<'_>,
     stand: &Stand<'_>,
     profile: Option<&ProfileName>,
+    answers: &Answers<'_>,
 ) -> Result<Permit, Refusal> {
     let mut bindings = Vec::new();
-    let judged = judge_load(vault, stand, profile, &mut bindings);
+    let judged = weigh_load(vault, stand, profile, answers, &mut bindings).and_then(need_no_answer);
     record(vault, witness, Way::Load, stand, judged, &bindings)?;
     Ok(Permit { admitted: Admitted::Env(bindings) })
+}
+
+fn weigh_load(
+    vault: &Vault,
+    stand: &Stand<'_>,
+    profile: Option<&ProfileName>,
+    answers: &Answers<'_>,
+    bindings: &mut Vec<Binding>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let held = |b: &Binding| vault.secret(&b.secret).is_ok_and(Secret::kept_from_shells);
+    let Some((project, standing)) = stand.manifest() else { return Ok(Vec::new()) };
+    *bindings = manifest_bindings(vault, project, profile, &[])?;
+    bindings.retain(|b| !held(b));
+    pass(vault, standing, Channel::Export, &secrets(bindings), answers)
 }
 
 /// Admits one value, at the human's own word.
@@ -112,9 +165,10 @@ pub fn admit_one(
     witness: &Witness<'_>,
     name: &SecretName,
     version: Option<u32>,
+    answers: &Answers<'_>,
 ) -> Result<Permit, Refusal> {
-    // `get` hands the value to the human who asked for this name, as exec would.
-    let judged = pass(vault, Standing::Own, Channel::Exec, &[name])
+    let judged = wanted_for_one(vault, name, answers)
+        .and_then(need_no_answer)
         .and_then(|()| vault.secret(name)?.number_of(version));
     match judged {
         Ok(number) => {
@@ -127,6 +181,16 @@ pub fn admit_one(
             Err(refusal)
         }
     }
+}
+
+/// What the human would be asked about before that value is admitted.
+pub fn wanted_for_one(
+    vault: &Vault,
+    name: &SecretName,
+    answers: &Answers<'_>,
+) -> Result<Vec<Wanted>, Refusal> {
+    // `get` hands the value to the human who asked for this name, as exec would.
+    pass(vault, Standing::Own, Channel::Exec, &[name], answers)
 }
 
 /// Admits a part of a file as it was before an import: it goes back where it came from.
@@ -165,52 +229,37 @@ fn record(
     if named.is_empty() { Ok(()) } else { witness.releases(way, stand.path(), &named) }
 }
 
-/// What is asked for is in `bindings`, however it is judged.
-fn judge_env(
-    vault: &Vault,
-    stand: &Stand<'_>,
-    ask: &Resolve,
-    bindings: &mut Vec<Binding>,
-) -> Result<(), Refusal> {
-    if let Some((project, standing)) = stand.manifest() {
-        *bindings = manifest_bindings(vault, project, ask.profile.as_ref(), &ask.only)?;
-        bindings.retain(|b| ask.extra.iter().all(|extra| extra.var != b.var));
-        pass(vault, standing, ask.channel, &secrets(bindings))?;
-    } else if let Some(var) = ask.only.first() {
-        return Err(Refusal::Unbound(var.clone()));
-    }
-    for extra in &ask.extra {
-        bindings.retain(|b| b.var != extra.var);
-        bindings.push(extra.clone());
-    }
-    pass(vault, Standing::Own, ask.channel, &secrets(&ask.extra))
-}
-
-fn judge_load(
-    vault: &Vault,
-    stand: &Stand<'_>,
-    profile: Option<&ProfileName>,
-    bindings: &mut Vec<Binding>,
-) -> Result<(), Refusal> {
-    let held = |b: &Binding| vault.secret(&b.secret).is_ok_and(Secret::exec_only);
-    let Some((project, standing)) = stand.manifest() else { return Ok(()) };
-    *bindings = manifest_bindings(vault, project, profile, &[])?;
-    bindings.retain(|b| !held(b));
-    pass(vault, standing, Channel::Export, &secrets(bindings))
-}
-
 fn secrets(bindings: &[Binding]) -> Vec<&SecretName> {
     bindings.iter().map(|b| &b.secret).collect()
 }
 
+/// Nothing may leave that needs an answer.
+fn need_no_answer(wanted: Vec<Wanted>) -> Result<(), Refusal> {
+    let names: BTreeSet<_> = wanted.into_iter().map(|wanted| wanted.secret).collect();
+    if names.is_empty() { Ok(()) } else { Err(Refusal::NeedsAnswer(names.into_iter().collect())) }
+}
+
+/// What of these needs an answer of the human first, if they may be had at all.
 fn pass(
     vault: &Vault,
     standing: Standing<'_>,
     channel: Channel,
     secrets: &[&SecretName],
-) -> Result<(), Refusal> {
-    match judge(&Question { standing, channel, secrets }, vault) {
-        Judgement::Allow => Ok(()),
+    answers: &Answers<'_>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let confirmed = &answers.confirmed(vault, standing, secrets);
+    match judge(&Question { standing, channel, secrets, confirmed }, vault) {
+        Judgement::Allow => Ok(Vec::new()),
+        Judgement::Ask(names) => {
+            let level =
+                |name: &SecretName| vault.secret(name).map_or(Confirm::Always, Secret::confirm);
+            let wanted = |secret: SecretName| Wanted {
+                holder: Holder::of(standing),
+                confirm: level(&secret),
+                secret,
+            };
+            Ok(names.into_iter().map(wanted).collect())
+        }
         Judgement::Deny(refusal) => Err(refusal),
     }
 }

@@ -75,6 +75,11 @@ impl Agent {
 pub struct Halted(Pid);
 
 impl Halted {
+    /// Halts any process.
+    pub fn of(pid: u32) -> Self {
+        Self::new(pid)
+    }
+
     pub(crate) fn new(pid: u32) -> Self {
         let halted = Self(Pid::from_raw(pid as i32));
         kill(halted.0, Signal::SIGSTOP).expect("it is there");

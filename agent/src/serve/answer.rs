@@ -3,29 +3,39 @@
 //! What needs the open vault asks the keeper for it first, and values come out of the
 //! vault by way of the gate.
 
+use super::asking::{self, Ticket};
 use super::frames::{self, Answer, encode};
 use super::inbox::Frame;
 use super::keeper::Keeper;
 use super::mounts::Handed;
 use super::projects;
 use super::record;
+use super::roster::Socket;
 use super::staging::Staging;
+use crate::ask::Answers;
+use crate::ask::process::Asker;
 use crate::audit::witness::Witness;
 use crate::gate;
 use crate::peer::Peer;
 use crate::vault::change::Change;
+use crate::vault::seal::Recipient;
 use keyagent_wire::codec::{self, CodecError};
-use keyagent_wire::event::{What, Why};
+use keyagent_wire::event::{Deed, What, Why};
 use keyagent_wire::frame::{NAMES_MAX, VERSION};
 use keyagent_wire::reply::Reply;
 use keyagent_wire::request::Unlock;
 use keyagent_wire::{Limit, Refusal, Request, SecretName};
 use std::cell::{RefCell, RefMut};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 /// What one connection has begun and not finished.
-#[derive(Default)]
 pub struct Session {
+    socket: Socket,
+    /// What the human has allowed for the request that is being answered.
+    ticket: Ticket,
+    /// And for the one after it.
+    next_ticket: Ticket,
     staging: Option<Rc<RefCell<Staging>>>,
     /// The project whose shell asked last, by the path of its directory.
     loading: Option<Vec<u8>>,
@@ -33,6 +43,36 @@ pub struct Session {
 }
 
 impl Session {
+    /// A connection that has just begun.
+    pub fn new(socket: Socket) -> Self {
+        let (ticket, next_ticket) = Default::default();
+        Self { socket, ticket, next_ticket, staging: None, loading: None, over: false }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The process that asks.
+    pub fn asker(&self, peer: &Peer) -> Asker<'_> {
+        Asker { pid: peer.pid(), socket: self.socket.as_fd() }
+    }
+
+    /// What its requests can build on.
+    pub fn answers<'a>(&'a self, keeper: &'a Keeper, peer: &Peer) -> Answers<'a> {
+        Answers {
+            leases: &keeper.asks.leases,
+            ticket: keeper.asks.holds(&self.ticket),
+            asker: self.asker(peer),
+        }
+    }
+
+    /// Takes what the human has allowed, for the next request.
+    pub fn take_ticket(&mut self, ticket: Ticket) {
+        self.next_ticket = ticket;
+    }
+
     /// Whether the connection ends after this answer.
     pub fn is_over(&self) -> bool {
         self.over
@@ -51,6 +91,8 @@ impl Session {
 
 /// Answers one frame.
 pub async fn answer(keeper: &Keeper, session: &mut Session, peer: &Peer, frame: Frame) -> Answer {
+    // A ticket is good for one request, whatever that is.
+    session.ticket = std::mem::take(&mut session.next_ticket);
     let request = request_of(&frame);
     // A value may be in it, which is sealed before anything is waited for.
     drop(frame.body);
@@ -123,15 +165,33 @@ async fn dispatch(
             keeper.audit.happened(What::Made, by);
         }
         Request::Unlock(ask) => unlock(keeper, witness, ask).await?,
+        Request::Reseal(ask) => {
+            keeper.reseal(ask).await?;
+            witness.changes(Deed::Resealed, None, &[]);
+        }
         Request::Lock => keeper.lock(Why::Asked, by).await,
         Request::Stop => {
             session.over = true;
-            keeper.lock(Why::Asked, by).await;
+            keeper.lock(Why::Stopped, by).await;
             keeper.stop.notify_one();
         }
-        open => return dispatch_open(keeper, session, witness, open, fds).await,
+        open => {
+            let hands_out = hands_out(&open);
+            let answer = dispatch_open(keeper, session, witness, open, fds).await?;
+            // Not before it is granted: who is refused keeps no vault open.
+            if hands_out {
+                keeper.timing().slide();
+            }
+            return Ok(answer);
+        }
     }
     encode(&Reply::Done)
+}
+
+/// Whether a request, once granted, gives out values.
+fn hands_out(request: &Request) -> bool {
+    use Request::{Get, Load, Original, Resolve};
+    matches!(request, Resolve(_) | Get { .. } | Original { .. } | Load { .. })
 }
 
 async fn unlock(keeper: &Keeper, witness: &Witness<'_>, ask: Unlock) -> Result<(), Refusal> {
@@ -159,10 +219,14 @@ async fn dispatch_open(
     // Taken when it is used, and held over no wait: a lock meanwhile leaves no value behind.
     let vault = || keeper.open().map(|open| open.vault);
     match request {
-        Request::Resolve(ask) => return projects::resolve(keeper, witness, &ask, fds).await,
+        Request::Resolve(ask) => {
+            let answers = session.answers(keeper, witness.peer());
+            return projects::resolve(keeper, witness, &ask, fds, &answers).await;
+        }
         Request::Get { name, version } => {
             let vault = vault()?;
-            let permit = gate::admit_one(&vault, witness, &name, version)?;
+            let answers = session.answers(keeper, witness.peer());
+            let permit = gate::admit_one(&vault, witness, &name, version, &answers)?;
             return frames::value(vault.reveal_one(&permit)?);
         }
         Request::Original { path, part } => {
@@ -179,7 +243,8 @@ async fn dispatch_open(
         Request::Load { profile } => {
             let project = projects::project(keeper, fds).await?;
             session.loading = Some(project.directory.path.clone());
-            return projects::load(keeper, witness, profile.as_ref(), &project);
+            let answers = session.answers(keeper, witness.peer());
+            return projects::load(keeper, witness, profile.as_ref(), &project, &answers);
         }
         Request::Bindings { profile } => {
             return projects::bindings(keeper, profile.as_ref(), fds).await;
@@ -201,16 +266,45 @@ async fn dispatch_open(
         }
         Request::Allow { manifest } => projects::allow(keeper, witness, manifest, fds).await?,
         Request::Deny => projects::deny(keeper, witness, fds).await?,
-        Request::Audit(ask) => return record::page(keeper, ask).await,
-        Request::VerifyAudit => return record::check(keeper).await,
-        rare => return dispatch_rare(keeper, rare).await,
+        rare => return dispatch_rare(keeper, session, witness, rare, fds).await,
     }
     encode(&Reply::Done)
 }
 
 /// What a human asks once in a while.
-async fn dispatch_rare(_keeper: &Keeper, _request: Request) -> Result<Answer, Refusal> {
-    Err(Refusal::UnknownOp)
+async fn dispatch_rare(
+    keeper: &Keeper,
+    session: &mut Session,
+    witness: &Witness<'_>,
+    request: Request,
+    fds: Handed,
+) -> Result<Answer, Refusal> {
+    match request {
+        Request::Ask(ask) => asking::ask(keeper, session, witness, ask, fds).await?,
+        Request::Audit(ask) => return record::page(keeper, ask).await,
+        Request::VerifyAudit => return record::check(keeper).await,
+        Request::Recipients => {
+            return encode(&Reply::Recipients(keeper.open()?.vault.recipients()));
+        }
+        Request::AddRecipient { recipient } => {
+            let change = Change::AddRecipient(read_recipient(&recipient)?);
+            record::change(keeper, witness, change).await?;
+        }
+        Request::RemoveRecipient { recipient } => {
+            let change = Change::RemoveRecipient(read_recipient(&recipient)?);
+            record::change(keeper, witness, change).await?;
+        }
+        Request::Rekey { key } => {
+            keeper.rekey(key).await?;
+            witness.changes(Deed::Rekeyed, None, &[]);
+        }
+        _ => return Err(Refusal::UnknownOp),
+    }
+    encode(&Reply::Done)
+}
+
+fn read_recipient(text: &str) -> Result<Recipient, Refusal> {
+    Recipient::parse(text).ok_or(Refusal::BadRecipient)
 }
 
 fn bounded(names: Vec<SecretName>) -> Result<Vec<SecretName>, Refusal> {

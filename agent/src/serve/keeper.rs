@@ -4,12 +4,14 @@
 //! Reading is from memory and never waits for a write: the old vault is served until the
 //! new one is on disk. The keeper decides nothing about who may have what.
 
+use super::asking::Asks;
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
-use crate::audit::chain::Root;
+use super::timer::Timing;
 use crate::audit::recorder::Recorder;
 use crate::config::Config;
+use crate::health::Findings;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
 use crate::peer::Peer;
@@ -19,7 +21,6 @@ use crate::stamps::Stamps;
 use crate::vault::Vault;
 use crate::vault::change::Change;
 use crate::vault::difference::Difference;
-use crate::vault::seal::Identity;
 use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
@@ -27,7 +28,7 @@ use keyagent_wire::Refusal;
 use keyagent_wire::event::{What, Why};
 use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
-use keyagent_wire::request::{Init, Key, Seal, Unlock};
+use keyagent_wire::request::{Init, Unlock};
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -51,9 +52,10 @@ const LOOKS_MAX: usize = 16;
 
 /// The vault of this agent.
 pub struct Keeper {
-    places: Arc<Places>,
-    config: Config,
-    spawner: Arc<Spawner>,
+    pub(super) places: Arc<Places>,
+    pub(super) config: Config,
+    pub(super) spawner: Arc<Spawner>,
+    findings: Findings,
     state: RefCell<State>,
     /// Parsed manifests.
     pub parsed: Parsed,
@@ -62,20 +64,23 @@ pub struct Keeper {
     /// What each of them has staged, to be forgotten with the rest.
     staged: RefCell<Vec<Weak<RefCell<Staging>>>>,
     failures: Cell<u32>,
+    pub(super) timing: Timing,
     /// Held by whoever changes the vault's files.
-    turn: Mutex<()>,
+    pub(super) turn: Mutex<()>,
     /// Held by whoever derives a key: one at a time, at 256 MiB each.
-    deriving: Mutex<()>,
-    unlocks: Door,
+    pub(super) deriving: Mutex<()>,
+    pub(super) unlocks: Door,
     changes: Door,
     looks: Door,
-    stamps: Arc<Stamps>,
+    pub(super) stamps: Arc<Stamps>,
+    /// What the human is asked, and has confirmed.
+    pub asks: Asks,
     /// The audit log.
     pub audit: Recorder,
     /// Told when an anchor of the audit log is to be written.
     pub anchors: Rc<Notify>,
     /// Held by whoever writes an anchor.
-    anchoring: Mutex<()>,
+    pub(super) anchoring: Mutex<()>,
     /// Whatever may wait for a file system of a client's choice.
     pub mounts: &'static Mounts,
     /// Told when the agent should stop.
@@ -91,7 +96,7 @@ enum State {
 
 impl Keeper {
     /// A keeper of what is at those places.
-    pub fn new(places: Places, config: Config, spawner: Spawner) -> Self {
+    pub fn new(places: Places, config: Config, spawner: Spawner, findings: Findings) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
         let anchors = Rc::new(Notify::new());
         let heard = anchors.clone();
@@ -100,6 +105,7 @@ impl Keeper {
             places: Arc::new(places),
             config,
             spawner: Arc::new(spawner),
+            findings,
             stamps,
             audit,
             anchors,
@@ -109,11 +115,13 @@ impl Keeper {
             staged_bytes: Rc::default(),
             staged: RefCell::default(),
             failures: Cell::new(0),
+            timing: Timing::default(),
             turn: Mutex::new(()),
             deriving: Mutex::new(()),
             unlocks: Door::new(UNLOCKS_MAX),
             changes: Door::new(CHANGES_MAX),
             looks: Door::new(LOOKS_MAX),
+            asks: Asks::new(),
             mounts: Mounts::start(),
             stop: Notify::new(),
         };
@@ -132,6 +140,11 @@ impl Keeper {
         &self.config
     }
 
+    /// What starts helpers.
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
     /// Looks again at what is on disk, unless the vault is open or locked.
     pub fn examine(&self) {
         if !matches!(*self.state.borrow(), State::Missing | State::Unusable(_)) {
@@ -142,6 +155,7 @@ impl Keeper {
         let is_open = matches!(found, State::Open { .. });
         *self.state.borrow_mut() = found;
         if is_open {
+            self.begin_time(None);
             self.adopt();
             self.audit.happened(What::Unlocked, None);
         }
@@ -167,14 +181,6 @@ impl Keeper {
         }
     }
 
-    /// Has the audit log begin, or go on, as the identity's own.
-    pub fn adopt(&self) {
-        if let Ok(identity) = Identity::kept() {
-            self.audit.adopt(&Root::of(&identity));
-            stack::burn_deep();
-        }
-    }
-
     /// Whether the vault is open.
     pub fn is_open(&self) -> bool {
         matches!(*self.state.borrow(), State::Open { .. })
@@ -182,6 +188,7 @@ impl Keeper {
 
     /// The open vault, or why there is none. The one gate above every operation on it.
     pub fn open(&self) -> Result<Open, Refusal> {
+        self.lock_if_over();
         self.examine();
         // After a disk error there may be none yet.
         if self.is_open() && self.audit.needs_root() {
@@ -197,6 +204,7 @@ impl Keeper {
 
     /// How the agent is.
     pub fn status(&self) -> Status {
+        self.lock_if_over();
         self.examine();
         let (vault, stale) = match &*self.state.borrow() {
             State::Missing => (VaultState::Missing, None),
@@ -220,7 +228,15 @@ impl Keeper {
 
     /// How well the agent is protected, and when it locks by itself.
     pub fn health(&self) -> Health {
-        Health { findings: Vec::new(), idle_seconds: None, hard_seconds: None }
+        self.lock_if_over();
+        let mut health = Health {
+            findings: self.findings.list(),
+            settings: self.config.effective(),
+            idle_seconds: None,
+            hard_seconds: None,
+        };
+        self.timing.tell(&mut health);
+        health
     }
 
     /// Makes identity and vault, and opens it.
@@ -228,29 +244,32 @@ impl Keeper {
         let _inside = self.unlocks.enter()?;
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
-        let passphrase = match ask.seal {
-            Seal::Nothing => None,
-            Seal::Passphrase(passphrase) => Some(passphrase),
-            Seal::Keyring(_) | Seal::Identity(_) => return Err(Refusal::UnknownOp),
-        };
         let opening = Opening::begin();
-        let made = blocking(move || {
-            store::init(&places, &spawner, passphrase.as_ref(), &ask.recipients, opening)
-        });
+        let made =
+            blocking(move || store::init(&places, &spawner, ask.seal, &ask.recipients, opening));
         let made = made.await?;
         if !opening.stands() {
             return Err(Refusal::Locked);
         }
         tracing::info!("vault made");
         self.install(made);
+        self.begin_time(None);
         self.tell_all().await;
         Ok(())
     }
 
     /// Opens the vault. A failure waits the longer the more there were, and nobody else does.
     pub async fn unlock(&self, ask: Unlock) -> Result<(), Refusal> {
+        self.lock_if_over();
         self.examine();
+        let most = self.config.lock.hard();
+        if ask.seconds.is_some_and(|seconds| seconds > most.as_secs()) {
+            return Err(Refusal::TooLong(most.as_secs()));
+        }
         if let State::Open { open, stale } = &*self.state.borrow() {
+            if let Some(seconds) = ask.seconds {
+                self.timing.shorten(most, seconds)?;
+            }
             if stale.is_none() || !ask.accept_rollback {
                 return Ok(());
             }
@@ -261,6 +280,11 @@ impl Keeper {
         }
         let _inside = self.unlocks.enter()?;
         let result = self.unlock_once(ask, Opening::begin()).await;
+        self.hold_back(result).await
+    }
+
+    /// Lets the answer to a wrong passphrase wait.
+    pub(super) async fn hold_back(&self, result: Result<(), Refusal>) -> Result<(), Refusal> {
         match &result {
             Ok(()) => self.failures.set(0),
             Err(Refusal::WrongPassphrase) => {
@@ -276,13 +300,9 @@ impl Keeper {
 
     /// Opens nothing if the vault was locked since that opening began.
     async fn unlock_once(&self, ask: Unlock, opening: Opening) -> Result<(), Refusal> {
+        let passphrase = self.passphrase_of(ask.key).await?;
         let deriving = self.deriving.lock().await;
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
-        let passphrase = match ask.key {
-            Key::Stored => None,
-            Key::Passphrase(passphrase) => Some(passphrase),
-            Key::Pinentry(_) => return Err(Refusal::UnknownOp),
-        };
         let known = match &*self.state.borrow() {
             // Another has opened it while this one waited.
             State::Open { .. } if !ask.accept_rollback => return Ok(()),
@@ -291,10 +311,7 @@ impl Keeper {
         };
         let opened = blocking(move || match known {
             Some(open) => store::accept(&places, &open),
-            None => {
-                let passphrase = passphrase.as_ref();
-                store::open(&places, &spawner, passphrase, ask.accept_rollback, opening)
-            }
+            None => store::open(&places, &spawner, passphrase, ask.accept_rollback, opening),
         });
         let opened = opened.await?;
         // `init` takes these two the other way round.
@@ -306,7 +323,12 @@ impl Keeper {
         if !opening.stands() {
             return Err(Refusal::Locked);
         }
+        let was_open = matches!(*self.state.borrow(), State::Open { .. });
         self.install(newer.ok().flatten().unwrap_or(opened));
+        // Whoever accepts a rollback over an open vault has shown no passphrase.
+        if !was_open {
+            self.begin_time(ask.seconds);
+        }
         tracing::info!("unlocked");
         self.tell_all().await;
         Ok(())
@@ -315,15 +337,16 @@ impl Keeper {
     /// Forgets every value, at once. What has not been answered yet will be refused. Then
     /// it is put on record, if that can be, and shells are told.
     pub async fn lock(&self, why: Why, by: Option<&Peer>) {
-        if self.forget() {
+        if self.forget(why) {
             self.audit.locked(why, by);
             self.tell_all().await;
         }
     }
 
     /// Whether there was anything to forget.
-    fn forget(&self) -> bool {
+    pub(super) fn forget(&self, why: Why) -> bool {
         sealed::forget_all();
+        self.asks.clear();
         for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
             staging.borrow_mut().forget();
         }
@@ -331,7 +354,8 @@ impl Keeper {
         let was_open = matches!(*state, State::Open { .. });
         if was_open {
             *state = State::Locked;
-            tracing::info!("locked");
+            self.timing.set(None);
+            tracing::info!(?why, "locked");
         }
         was_open
     }
@@ -420,6 +444,7 @@ impl Keeper {
                 tracing::info!(generation = newer.vault.generation(), "vault reloaded");
                 let (old, new) = (open.vault.clone(), newer.vault.clone());
                 (*open, *stale) = (newer, None);
+                self.asks.settle(&new);
                 self.audit.happened(What::Reloaded, None);
                 return Some((old, new));
             }
@@ -431,21 +456,13 @@ impl Keeper {
         None
     }
 
-    /// Writes the anchor of the audit log that is due. An older one never comes after a newer.
-    pub async fn write_anchor(&self) {
-        let _anchoring = self.anchoring.lock().await;
-        let Some(anchor) = self.audit.anchor() else { return };
-        if let Err(error) = blocking(move || anchor.write()).await {
-            tracing::warn!(%error, "cannot write the state of the audit log");
-        }
-    }
-
     /// Waits for a write that is under way.
     pub async fn settle(&self) {
         let _turn = self.turn.lock().await;
     }
 
-    fn install(&self, open: Open) {
+    pub(super) fn install(&self, open: Open) {
+        self.asks.settle(&open.vault);
         let was_open = self.is_open();
         *self.state.borrow_mut() = State::Open { open, stale: None };
         if !was_open {
@@ -455,7 +472,7 @@ impl Keeper {
 }
 
 /// Runs it off the loop, and leaves nothing of it on that thread's stack.
-pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let work = move || {
         let done = work();
         stack::burn_deep();
@@ -467,9 +484,15 @@ pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'stat
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::asking::ASKS_MAX;
 
     #[test]
     fn the_doors_leave_room_for_others() {
-        const { assert!(UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX < keyagent_wire::frame::CONNECTIONS_MAX) };
+        const {
+            assert!(
+                UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX + ASKS_MAX
+                    < keyagent_wire::frame::CONNECTIONS_MAX
+            )
+        };
     }
 }

@@ -24,6 +24,8 @@ pub struct Claim {
     directory: OwnedFd,
     _lock: File,
     handed: bool,
+    /// The socket that is bound, as device and inode.
+    bound: Option<(u64, u64)>,
 }
 
 /// Why there is no claim.
@@ -69,7 +71,7 @@ impl Claim {
         }
         let lock = lock(&at(&directory, place, ".lock")).map_err(io)?;
         let lock = lock.ok_or(ClaimError::Running)?;
-        Ok(Self { place: place.clone(), directory, _lock: lock, handed: false })
+        Ok(Self { place: place.clone(), directory, _lock: lock, handed: false, bound: None })
     }
 
     /// Listens on the socket that a service manager handed in, or on one of our own.
@@ -84,7 +86,7 @@ impl Claim {
     }
 
     /// Binds the socket, mode 0600 from its first moment.
-    fn bind(&self) -> Result<UnixListener, ClaimError> {
+    fn bind(&mut self) -> Result<UnixListener, ClaimError> {
         let io = |error| ClaimError::Io(self.place.path(), error);
         self.remove_socket().map_err(io)?;
         let old = umask(Mode::from_bits_truncate(0o177));
@@ -94,17 +96,20 @@ impl Claim {
         listen(&listener, Backlog::new(BACKLOG).expect("within SOMAXCONN"))
             .map_err(|e| io(e.into()))?;
         listener.set_nonblocking(true).map_err(io)?;
+        let facts = at(&self.directory, &self.place, "").symlink_metadata().map_err(io)?;
+        self.bound = Some((facts.dev(), facts.ino()));
         Ok(listener)
     }
 
-    /// Removes the socket, if it is ours; anything else at its place stays, and is an error
-    /// of bind.
+    /// Removes the socket, if it is ours: once one is bound, that one alone. Anything else at
+    /// its place stays, and is an error of bind.
     pub fn remove_socket(&self) -> io::Result<()> {
         if self.handed {
             return Ok(());
         }
         let path = at(&self.directory, &self.place, "");
         match path.symlink_metadata() {
+            Ok(facts) if self.bound.is_some_and(|it| it != (facts.dev(), facts.ino())) => Ok(()),
             Ok(facts) if facts.file_type().is_socket() && facts.uid() == geteuid().as_raw() => {
                 fs::remove_file(path)
             }

@@ -3,6 +3,7 @@
 //! A peer of another uid is gone before a byte of it is read.
 
 mod answer;
+mod asking;
 mod connection;
 mod door;
 mod frames;
@@ -10,12 +11,17 @@ mod inbox;
 mod keeper;
 pub mod listen;
 mod mounts;
+mod pinentry;
 mod projects;
 mod record;
+mod resealing;
 mod roster;
+mod selfcheck;
 mod staging;
+mod timer;
 
 use crate::config::Config;
+use crate::health::Findings;
 use crate::peer::Peer;
 use crate::places::Places;
 use crate::spawner::Spawner;
@@ -25,6 +31,7 @@ use keyagent_wire::event::Why;
 use mounts::{MANIFEST_MILLIS_MAX, THREADS_MAX};
 use nix::unistd::geteuid;
 use roster::Roster;
+use selfcheck::Anchors;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::rc::Rc;
@@ -40,6 +47,9 @@ const REST: Duration = Duration::from_millis(5);
 /// How long the vault's directory must be quiet before it is looked at.
 const QUIET: Duration = Duration::from_millis(100);
 
+/// How often it is looked at where the system does not tell of changes.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// How many threads are kept for the vault's files and for deriving keys.
 const VAULT_THREADS_MAX: usize = 4;
 /// How long the end waits for threads: those that a hung mount holds are left behind.
@@ -52,6 +62,7 @@ pub fn run(
     places: Places,
     config: Config,
     spawner: Spawner,
+    findings: Findings,
     ready: impl FnOnce(),
     leave: impl FnOnce(),
 ) -> io::Result<()> {
@@ -61,12 +72,14 @@ pub fn run(
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
     let served = LocalSet::new().block_on(&runtime, async {
-        let keeper = Rc::new(Keeper::new(places, config, spawner));
+        let anchors = Anchors::of(&places);
+        let keeper = Rc::new(Keeper::new(places, config, spawner, findings));
         let listener = UnixListener::from_std(listener)?;
         let (mut terminate, mut interrupt) =
             (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
         spawn_local(lock_on_hangup(keeper.clone(), listen_for(SignalKind::hangup())?));
-        spawn_local(follow_changes(keeper.clone()));
+        spawn_local(follow_changes(keeper.clone(), anchors));
+        spawn_local(timer::lock_in_time(keeper.clone()));
         spawn_local(record::write_anchors(keeper.clone()));
         spawn_local(record::end_epochs(keeper.clone()));
         ready();
@@ -129,19 +142,21 @@ async fn lock_on_hangup(keeper: Rc<Keeper>, mut hangup: Signal) {
     }
 }
 
-/// Looks at the vault file whenever its directory has changed and is quiet again.
-async fn follow_changes(keeper: Rc<Keeper>) {
+/// Looks at the vault file, and whether this is still the agent that clients find, whenever
+/// a directory has changed and is quiet again.
+async fn follow_changes(keeper: Rc<Keeper>, anchors: Anchors) {
     let changed = Arc::new(Notify::new());
     let heard = changed.clone();
-    if crate::vault::file::make_directory(keeper.places().data()).is_err() {
-        return;
-    }
-    let Some(_watch) = Watch::start(keeper.places().data(), move || heard.notify_one()) else {
-        return;
-    };
-    loop {
-        changed.notified().await;
+    let watched = [keeper.places().data(), &keeper.places().socket().directory];
+    let watch = Watch::start(&watched, move || heard.notify_one());
+    while let Ok(()) = anchors.hold() {
+        match watch {
+            Some(_) => changed.notified().await,
+            None => tokio::time::sleep(LOOK_EVERY).await,
+        }
         tokio::time::sleep(QUIET).await;
         keeper.reload().await;
     }
+    keeper.lock(Why::Usurped, None).await;
+    keeper.stop.notify_one();
 }

@@ -7,6 +7,7 @@ use super::frames::{self, Answer, encode};
 use super::keeper::Keeper;
 use super::mounts::Handed;
 use super::record;
+use crate::ask::{Answers, Wanted};
 use crate::audit::witness::Witness;
 use crate::gate::{self, Stand};
 use crate::grant::{self, Grant};
@@ -28,15 +29,36 @@ pub async fn resolve(
     witness: &Witness<'_>,
     ask: &Resolve,
     fds: Handed,
+    answers: &Answers<'_>,
 ) -> Result<Answer, Refusal> {
+    let project = asking_project(keeper, ask, fds).await?;
+    // It may have been locked while a file system took its time.
+    let vault = keeper.open()?.vault;
+    let permit = gate::admit_env(&vault, witness, &stand(keeper, project.as_ref()), ask, answers)?;
+    frames::env(&vault.reveal(&permit)?)
+}
+
+/// What the human would be asked about before that env is handed out.
+pub async fn wanted(
+    keeper: &Keeper,
+    ask: &Resolve,
+    fds: Handed,
+    answers: &Answers<'_>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let project = asking_project(keeper, ask, fds).await?;
+    let vault = keeper.open()?.vault;
+    gate::wanted_for_env(&vault, &stand(keeper, project.as_ref()), ask, answers)
+}
+
+async fn asking_project(
+    keeper: &Keeper,
+    ask: &Resolve,
+    fds: Handed,
+) -> Result<Option<Project>, Refusal> {
     if ask.only.len() + ask.extra.len() > NAMES_MAX {
         return Err(Refusal::TooLarge(Limit::Names));
     }
-    let project = optional_project(keeper, fds).await?;
-    // It may have been locked while a file system took its time.
-    let vault = keeper.open()?.vault;
-    let permit = gate::admit_env(&vault, witness, &stand(keeper, project.as_ref()), ask)?;
-    frames::env(&vault.reveal(&permit)?)
+    optional_project(keeper, fds).await
 }
 
 /// The env of a shell.
@@ -45,9 +67,11 @@ pub fn load(
     witness: &Witness<'_>,
     profile: Option<&ProfileName>,
     project: &Project,
+    answers: &Answers<'_>,
 ) -> Result<Answer, Refusal> {
     let vault = keeper.open()?.vault;
-    let permit = gate::admit_load(&vault, witness, &stand(keeper, Some(project)), profile)?;
+    let permit =
+        gate::admit_load(&vault, witness, &stand(keeper, Some(project)), profile, answers)?;
     frames::loaded(&vault.reveal(&permit)?)
 }
 
@@ -64,6 +88,7 @@ pub async fn bindings(
         Bound {
             version: secret.map(Secret::active_number),
             exec_only: secret.is_some_and(Secret::exec_only),
+            confirm: secret.map(Secret::confirm).unwrap_or_default(),
             binding: entry.binding,
         }
     };

@@ -7,10 +7,13 @@
 pub mod change;
 pub mod difference;
 pub mod file;
+pub mod foreign;
 pub mod format;
+pub mod rekeying;
 pub mod seal;
 pub mod sealed;
 pub mod store;
+pub mod unsealing;
 pub mod watch;
 
 use crate::gate::Permit;
@@ -79,6 +82,11 @@ impl Vault {
     /// How often it has been written.
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// Who can read the file, the identity's own recipient first, as age writes them.
+    pub fn recipients(&self) -> Vec<String> {
+        self.recipients.iter().map(Recipient::text).collect()
     }
 
     /// Whether there is a secret of that name.
@@ -161,6 +169,11 @@ impl Secret {
     /// Whether it is never exported.
     pub fn exec_only(&self) -> bool {
         self.exec_only
+    }
+
+    /// Whether no shell gets it by itself: it is never exported, or not without a question.
+    pub fn kept_from_shells(&self) -> bool {
+        self.exec_only || self.confirm != Confirm::None
     }
 
     /// When the human is asked before it leaves.

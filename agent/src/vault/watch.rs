@@ -1,4 +1,5 @@
-//! Notices that the vault's directory changed. A hint, no more: the content decides.
+//! Notices that a directory changed: the vault's, or the socket's. A hint, no more: the
+//! content decides.
 //!
 //! The directory is watched and not the file, because a rename loses a watch on the file.
 
@@ -12,16 +13,18 @@ pub struct Watch(
 );
 
 impl Watch {
-    /// Calls `changed`, from a thread of its own, whenever something in the directory may
-    /// have changed. None where the system gives no watch; requests still read what is new.
-    pub fn start(directory: &Path, changed: impl Fn() + Send + 'static) -> Option<Self> {
+    /// Calls `changed`, from a thread of its own, whenever something in one of the directories
+    /// may have changed. None where the system gives no watch; requests still read what is new.
+    pub fn start(directories: &[&Path], changed: impl Fn() + Send + 'static) -> Option<Self> {
         let heard = move |event: notify::Result<Event>| {
             if event.map_or(true, |event| is_change(event.kind)) {
                 changed();
             }
         };
         let watch = notify::recommended_watcher(heard).and_then(|mut watcher| {
-            watcher.watch(directory, RecursiveMode::NonRecursive)?;
+            for directory in directories {
+                watcher.watch(directory, RecursiveMode::NonRecursive)?;
+            }
             Ok(Self(watcher))
         });
         watch.inspect_err(|error| tracing::warn!(%error, "cannot watch the vault's directory")).ok()

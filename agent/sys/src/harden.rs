@@ -2,15 +2,30 @@
 
 use nix::libc;
 use nix::sys::prctl;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::sys::signal::{SigHandler, Signal, signal};
 use nix::sys::stat::{Mode, umask};
+use nix::unistd::{getegid, geteuid, getgid, getuid};
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
 
 /// The first descriptor that is not standard input, output or error, and the one that a
 /// service manager hands in (sd_listen_fds(3)).
 const FIRST_INHERITED: libc::c_int = 3;
+
+/// The layout of [`CapabilityHeader`] and of what follows it (capget(2)).
+const CAPABILITY_VERSION: u32 = 0x2008_0522;
+
+/// Refuses to run with rights that whoever started us has not: a set-id file, or one with
+/// capabilities. Then their environment would be a stranger's.
+pub fn refuse_borrowed_rights() -> io::Result<()> {
+    // SAFETY: getauxval takes an integer and reads what the kernel gave this process.
+    let is_secure = unsafe { libc::getauxval(libc::AT_SECURE) } != 0;
+    if is_secure || getuid() != geteuid() || getgid() != getegid() {
+        return Err(io::ErrorKind::PermissionDenied.into());
+    }
+    Ok(())
+}
 
 /// Closes every descriptor but the first three, so that no pipe of a shell is held open
 /// (direnv waits for ever on one), and makes those three close on exec. With `handed`, the
@@ -62,4 +77,58 @@ pub fn ignore_write_signals() -> io::Result<()> {
         unsafe { signal(name, SigHandler::SigIgn) }?;
     }
     Ok(())
+}
+
+#[repr(C)]
+struct CapabilityHeader {
+    version: u32,
+    pid: libc::c_int,
+}
+
+/// Gives up every capability, which root has by default, and every way to new rights: from
+/// here on, to run a set-id file gives nothing.
+pub fn give_up_privileges() -> io::Result<()> {
+    let header = CapabilityHeader { version: CAPABILITY_VERSION, pid: 0 };
+    let none = [0u32; 6];
+    // SAFETY: the kernel reads one header, and two sets of three words behind it, which is
+    // what this version of the layout has; both outlive the call.
+    let set = unsafe { libc::syscall(libc::SYS_capset, &raw const header, none.as_ptr()) };
+    if set != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(prctl::set_no_new_privs()?)
+}
+
+/// Lowers what this process may have open, and how large a file it may write, in bytes.
+pub fn bound(descriptors_max: u64, file_bytes_max: u64) -> io::Result<()> {
+    for (what, max) in
+        [(Resource::RLIMIT_NOFILE, descriptors_max), (Resource::RLIMIT_FSIZE, file_bytes_max)]
+    {
+        let (soft, hard) = getrlimit(what)?;
+        setrlimit(what, soft.min(max), hard.min(max))?;
+    }
+    Ok(())
+}
+
+/// Refuses memory that is first written and then run, for good.
+pub fn refuse_new_code() -> io::Result<()> {
+    const PR_SET_MDWE: libc::c_int = 65;
+    const REFUSE_EXEC_GAIN: libc::c_ulong = 1;
+    let unused: libc::c_ulong = 0;
+    // SAFETY: this option takes integers and touches no memory of ours.
+    let set = unsafe { libc::prctl(PR_SET_MDWE, REFUSE_EXEC_GAIN, unused, unused, unused) };
+    if set == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// Whether what [`refuse_inspection`] has set is so.
+pub fn is_closed_to_inspection() -> bool {
+    prctl::get_dumpable() == Ok(false) && getrlimit(Resource::RLIMIT_CORE) == Ok((0, 0))
+}
+
+/// Asks for memory that can be run. For the self-test alone: it must be refused.
+pub fn map_code() -> io::Result<()> {
+    let (access, flags) = (libc::PROT_READ | libc::PROT_EXEC, libc::MAP_PRIVATE | libc::MAP_ANON);
+    // SAFETY: the kernel chooses where, so nothing of ours is mapped over; nobody uses it.
+    let mapped = unsafe { libc::mmap(std::ptr::null_mut(), 4096, access, flags, -1, 0) };
+    if mapped == libc::MAP_FAILED { Err(io::Error::last_os_error()) } else { Ok(()) }
 }

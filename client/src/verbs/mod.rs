@@ -3,12 +3,17 @@
 mod allow;
 mod audit;
 mod completions;
+mod doctor;
+mod findings;
 mod here;
 mod hook;
 mod init;
 mod lifecycle;
 mod list;
 mod lock;
+mod passphrase;
+mod recipients;
+mod rekey;
 mod secrets;
 mod status;
 
@@ -33,8 +38,12 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Allow(args) => allow::allow(&args),
         Verb::Deny(args) => allow::deny(&args),
         Verb::Unlock(args) => lock::unlock(&args),
+        Verb::Passphrase(args) => passphrase::run(args),
+        Verb::Recipients(what) => recipients::run(what),
+        Verb::Rekey(args) => rekey::run(&args),
         Verb::Lock => lock::lock(),
         Verb::Status(args) => status::run(args.json),
+        Verb::Doctor(args) => doctor::run(args.json),
         Verb::Audit(args) => audit::run(args),
         Verb::Start => lifecycle::start(),
         Verb::Stop => lifecycle::stop(),

@@ -7,10 +7,21 @@ use bincode::{Decode, Encode};
 pub struct Health {
     /// What was looked at, and how it is.
     pub findings: Vec<Finding>,
+    /// What the user's configuration comes to, each as it would stand in it.
+    pub settings: Vec<Setting>,
     /// In how many seconds it locks if nothing is handed out; none while it is locked.
     pub idle_seconds: Option<u64>,
     /// In how many seconds it locks, come what may; none while it is locked.
     pub hard_seconds: Option<u64>,
+}
+
+/// One key of the configuration, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
+pub struct Setting {
+    /// `lock.idle`
+    pub key: String,
+    /// As TOML has it; empty where it has none.
+    pub value: String,
 }
 
 /// One protection.

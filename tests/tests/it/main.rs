@@ -3,15 +3,21 @@
 //! A test that needs a tool has `needs_TOOL_` in its name, so that `tests/run.sh` can leave
 //! it out, by name, where the tool is not.
 
+mod asking;
+mod attack_list;
 mod audit;
+mod billing;
 mod burden;
+mod churn;
 mod cli;
 mod completion;
+mod constraints;
 mod crash;
 mod crowd;
 mod deps;
 mod direnv;
 mod direnv_reload;
+mod doctor;
 mod exec;
 mod export_shells;
 mod frames;
@@ -30,6 +36,8 @@ mod hook_nested;
 mod hook_nu;
 mod hook_shells;
 mod hook_values;
+mod hostile_names;
+mod hostile_projects;
 mod import;
 mod import_bash;
 mod import_care;
@@ -43,12 +51,16 @@ mod memory_scan;
 mod names;
 mod one_agent;
 mod peer_uid;
+mod power_cut;
 mod prompts;
 mod recording;
 mod release;
 mod samples;
+mod sandbox;
 mod slow_mount;
 mod stock_age;
+mod swaps;
 mod tidy;
+mod unlock_ways;
 mod vault_file;
 mod writers;

@@ -1,0 +1,187 @@
+//! `doctor`: what is set up, how well the agent is protected here, and what mends the rest.
+//! Starts the agent if need be, and has something to say where that fails, too.
+
+use crate::connection;
+use crate::json::{self, Object};
+use crate::project::{config_directory, show};
+use crate::report::{self, Failure};
+use crate::verbs::findings;
+use crate::verbs::status::{SCHEMA, words};
+use crate::{session, start};
+use keyagent_wire::escape;
+use keyagent_wire::health::Health;
+use keyagent_wire::reply::{Status, VaultState};
+use std::env::var_os;
+use std::fmt::Write;
+use std::fs::File;
+use std::io::Read;
+use std::path::PathBuf;
+
+/// How much of a shell's start-up file is looked at, in bytes.
+const START_UP_BYTES_MAX: u64 = 1024 * 1024;
+
+/// What was found.
+struct Report {
+    agent: Result<(Status, Option<Health>), Failure>,
+    socket: String,
+    config: String,
+    hook: String,
+}
+
+/// Prints it. Fails if anything is less than it should be.
+pub(crate) fn run(as_json: bool) -> Result<(), Failure> {
+    let report = Report {
+        agent: agent(),
+        socket: show(&connection::place()?.path()),
+        config: config(),
+        hook: hook(),
+    };
+    report::answer(&if as_json { report.json() } else { report.sheet().into_bytes() })?;
+    match report.lacking() {
+        None => Ok(()),
+        Some(what) => Err(Failure::failed(what)),
+    }
+}
+
+fn agent() -> Result<(Status, Option<Health>), Failure> {
+    let mut connection = start::connect()?;
+    let status = session::status(&mut connection)?;
+    let health = findings::ask(&mut connection);
+    Ok((status, health))
+}
+
+/// The user's configuration.
+fn config() -> String {
+    let Some(path) = config_directory().map(|config| config.join("keyagent/config.toml")) else {
+        return "none: HOME is not set".to_owned();
+    };
+    let shown = show(&path);
+    if path.exists() { shown } else { format!("no `{shown}`: these are the defaults") }
+}
+
+/// The hook of the shell that the user logs in with.
+fn hook() -> String {
+    let shell = var_os("SHELL").map(PathBuf::from);
+    let name = shell.as_deref().and_then(|path| path.file_name()?.to_str()).unwrap_or_default();
+    let home = var_os("HOME").map(PathBuf::from);
+    let (file, line) = match name {
+        "bash" => (home.map(|home| home.join(".bashrc")), "eval \"$(keyagent hook bash)\""),
+        "zsh" => {
+            let place = var_os("ZDOTDIR").map(PathBuf::from).or(home);
+            (place.map(|place| place.join(".zshrc")), "eval \"$(keyagent hook zsh)\"")
+        }
+        "fish" => (
+            config_directory().map(|config| config.join("fish/config.fish")),
+            "keyagent hook fish | source",
+        ),
+        _ => return "`keyagent hook --help` has the line for each shell".to_owned(),
+    };
+    let Some(file) = file else { return "none: HOME is not set".to_owned() };
+    let mut text = Vec::new();
+    let _ = File::open(&file).map(|file| file.take(START_UP_BYTES_MAX).read_to_end(&mut text));
+    let has_it = text.windows(13).any(|window| window == b"keyagent hook");
+    match has_it {
+        true => format!("{name}, in {}", show(&file)),
+        false => format!("none for {name}: `echo '{line}' >>{}`", show(&file)),
+    }
+}
+
+impl Report {
+    fn health(&self) -> Option<&Health> {
+        self.agent.as_ref().ok().and_then(|(_, health)| health.as_ref())
+    }
+
+    /// What is less than it should be, in one line.
+    fn lacking(&self) -> Option<String> {
+        match &self.agent {
+            Err(failure) => Some(failure.text.clone()),
+            Ok((_, None)) => Some("the agent is too old to say how it is protected".to_owned()),
+            Ok((Status { vault: vault @ VaultState::Unusable(_), .. }, _)) => Some(words(vault)),
+            Ok((_, Some(health))) if !findings::is_full(health) => {
+                Some(format!("the agent's protection is {}", findings::level(health)))
+            }
+            Ok(_) => None,
+        }
+    }
+
+    fn sheet(&self) -> String {
+        let mut sheet = String::new();
+        let mut row = |name: &str, text: &str| {
+            // Writing into a String cannot fail.
+            let _ = writeln!(sheet, "{name:<10} {text}");
+        };
+        match &self.agent {
+            Ok((status, _)) => {
+                let release = escape(status.release.as_bytes());
+                row("agent", &format!("{release}, pid {}", status.pid));
+                row("vault", &words(&status.vault));
+                row("file", &escape(&status.vault_path));
+                row("log", &escape(&status.log_path));
+            }
+            Err(failure) => {
+                row("agent", &failure.text);
+                failure.hints.iter().for_each(|hint| row("", hint));
+            }
+        }
+        row("socket", &self.socket);
+        row("hook", &self.hook);
+        row("config", &self.config);
+        let Some(health) = self.health() else { return sheet };
+        for setting in health.settings.iter().filter(|setting| !setting.value.is_empty()) {
+            row("", &format!("{} = {}", escape(setting.key.as_bytes()), setting.value));
+        }
+        row("level", &findings::level(health));
+        for finding in &health.findings {
+            let grade = findings::grade(finding.grade);
+            let (name, words) = (findings::name(finding.check), findings::words(finding));
+            row("", &format!("{grade}  {name}: {words}"));
+            if let Some(mend) = findings::mend(finding) {
+                row("", &format!("      {mend}"));
+            }
+        }
+        sheet
+    }
+
+    fn json(&self) -> Vec<u8> {
+        let json = Object::new()
+            .number("schema", SCHEMA)
+            .text("socket", &self.socket)
+            .text("config", &self.config)
+            .text("hook", &self.hook)
+            .text_or_null("lacking", self.lacking().as_deref());
+        let json = match &self.agent {
+            Ok((status, _)) => json
+                .text("release", &escape(status.release.as_bytes()))
+                .number("pid", status.pid.into())
+                .text("vault", &words(&status.vault))
+                .text("file", &escape(&status.vault_path))
+                .text("log", &escape(&status.log_path)),
+            Err(_) => json,
+        };
+        let mut json = match self.health() {
+            Some(health) => protections(json, health),
+            None => json.text_or_null("level", None),
+        }
+        .end();
+        json.push(b'\n');
+        json
+    }
+}
+
+fn protections(json: Object, health: &Health) -> Object {
+    let settings = health.settings.iter().fold(Object::new(), |settings, setting| {
+        settings.text(&escape(setting.key.as_bytes()), &setting.value)
+    });
+    let findings = health.findings.iter().map(|finding| {
+        Object::new()
+            .text("check", findings::name(finding.check))
+            .text("grade", findings::grade(finding.grade))
+            .text("words", &findings::words(finding))
+            .text_or_null("mend", findings::mend(finding))
+            .end()
+    });
+    let level = if findings::is_full(health) { "full" } else { "degraded" };
+    json.text("level", level)
+        .raw("findings", &json::list(findings))
+        .raw("settings", &settings.end())
+}
