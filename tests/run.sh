@@ -18,7 +18,7 @@ exec </dev/null
 tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
-  bindfs:bindfs nix-shell:nix-bin
+  bindfs:bindfs nix-shell:nix-bin dbus-daemon:dbus
 )
 skip=()
 
@@ -43,11 +43,17 @@ as_root() {
   fi
 }
 
+# A module of Debian's own python3, whatever python3 comes first on the PATH.
+has_dbusmock() {
+  /usr/bin/python3 -c 'import dbusmock' 2>/dev/null
+}
+
 install_packages() {
   local tool packages=()
   for tool in "${tools[@]}"; do
     has "${tool%:*}" || packages+=("${tool#*:}")
   done
+  has_dbusmock || packages+=(python3-dbusmock)
   ((${#packages[@]})) || return 0
   if ! has apt-get || ! as_root true 2>/dev/null; then
     say "not here, and no way to install it: ${packages[*]}"
@@ -105,6 +111,8 @@ find_skipped() {
     [[ -v reason[$tool] ]] || may_trace || needs "$tool" "$tool is here, but may not trace"
   done
   [[ -v reason[bindfs] || -c /dev/fuse ]] || needs bindfs "bindfs is here, but no /dev/fuse"
+  { has dbus-daemon && has_dbusmock; } ||
+    needs dbus "dbus-daemon or the module dbusmock of /usr/bin/python3 is not installed"
   ((EUID == 0)) || needs root "not running as root"
 }
 

@@ -24,7 +24,7 @@ use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
 use keyagent_wire::event::Why;
-use keyagent_wire::health::Health;
+use keyagent_wire::health::{Check, Grade, Health};
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Key, Seal, Unlock};
 use std::cell::{Cell, RefCell};
@@ -53,7 +53,7 @@ pub struct Keeper {
     places: Arc<Places>,
     config: Config,
     spawner: Arc<Spawner>,
-    findings: Findings,
+    findings: RefCell<Findings>,
     state: RefCell<State>,
     /// Parsed manifests.
     pub parsed: Parsed,
@@ -92,7 +92,7 @@ impl Keeper {
             places: Arc::new(places),
             config,
             spawner: Arc::new(spawner),
-            findings,
+            findings: RefCell::new(findings),
             stamps,
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
@@ -121,6 +121,16 @@ impl Keeper {
     /// What the user has configured.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The way to helpers.
+    pub fn spawner(&self) -> &Spawner {
+        &self.spawner
+    }
+
+    /// Notes how a check is by now, whatever it was before.
+    pub fn note(&self, check: Check, grade: Grade) {
+        self.findings.borrow_mut().replace(check, grade);
     }
 
     /// Looks again at what is on disk, unless the vault is open or locked.
@@ -193,7 +203,7 @@ impl Keeper {
     pub fn health(&self) -> Health {
         self.lock_if_over();
         let mut health = Health {
-            findings: self.findings.list(),
+            findings: self.findings.borrow().list(),
             settings: self.config.effective(),
             idle_seconds: None,
             hard_seconds: None,
@@ -315,9 +325,14 @@ impl Keeper {
 
     /// Forgets every value if the time of the vault is over, however late any timer is.
     pub fn lock_if_over(&self) {
-        if let Some(why) = self.timing.over()
-            && self.forget(why)
-        {
+        if let Some(why) = self.timing.over() {
+            self.lock_at_once(why);
+        }
+    }
+
+    /// Forgets every value before this returns. Shells are told when there is time for it.
+    pub fn lock_at_once(&self, why: Why) {
+        if self.forget(why) {
             let stamps = self.stamps.clone();
             drop(spawn_blocking(move || stamps.bump_all()));
         }

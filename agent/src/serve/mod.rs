@@ -13,6 +13,7 @@ mod mounts;
 mod projects;
 mod roster;
 mod selfcheck;
+mod session;
 mod staging;
 mod timer;
 
@@ -76,6 +77,7 @@ pub fn run(
         spawn_local(lock_on_hangup(keeper.clone(), listen_for(SignalKind::hangup())?));
         spawn_local(follow_changes(keeper.clone(), anchors));
         spawn_local(timer::lock_in_time(keeper.clone()));
+        spawn_local(session::lock_with_session(keeper.clone()));
         ready();
         tokio::select! {
             () = accept(&listener, &keeper) => {}

@@ -7,6 +7,7 @@
 pub mod chunk;
 mod process;
 pub mod scrypt;
+pub mod session;
 
 use keyagent_sys::detach::{Side, fork};
 use nix::sys::socket::{
@@ -32,6 +33,11 @@ pub enum Job {
     Unseal,
     /// Seal by passphrase.
     Seal,
+    /// Tell what becomes of the user's session, and hold up sleep until the vault is locked.
+    WatchSession {
+        /// Whether sleep is to be held up.
+        delays_sleep: bool,
+    },
 }
 
 impl Spawner {
