@@ -156,7 +156,7 @@ struct Logind {
 impl Logind {
     fn reach(delays_sleep: bool) -> Result<Self, End> {
         let socket = BUSES.iter().find_map(|path| UnixStream::connect(path).ok());
-        let builder = Builder::unix_stream(socket.ok_or(End::Bus)?);
+        let builder = Builder::async_io_unix_stream(socket.ok_or(End::Bus)?);
         let bus = builder.method_timeout(CALL).max_queued(QUEUED_MAX).build()?;
         let signals = MessageIterator::from(&bus);
         for rule in RULES {
