@@ -18,7 +18,8 @@ exec </dev/null
 tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
-  bindfs:bindfs nix-shell:nix-bin dbus-daemon:dbus
+  bindfs:bindfs nix-shell:nix-bin pinentry-curses:pinentry-curses pinentry-tty:pinentry-tty
+  dbus-daemon:dbus
 )
 skip=()
 
@@ -114,6 +115,8 @@ find_skipped() {
   { has dbus-daemon && has_dbusmock; } ||
     needs dbus "dbus-daemon or the module dbusmock of /usr/bin/python3 is not installed"
   ((EUID == 0)) || needs root "not running as root"
+  unshare -Ur true 2>/dev/null || needs userns "no user namespaces for us"
+  has mkfs.ext4 && losetup --find >/dev/null 2>&1 || needs loop "no loop device, or no mkfs.ext4"
 }
 
 may_trace() {

@@ -14,6 +14,12 @@ use toml_edit::{Document, Item, TableLike};
 const CONFIG_BYTES_MAX: u64 = 64 * 1024;
 /// The longest that a vault may stay open, whatever the file says.
 pub const HARD_SECONDS_MAX: u64 = 12 * 3600;
+/// Without anything handed out, where the user says nothing.
+const IDLE_SECONDS: u64 = 15 * 60;
+/// In all, where the user says nothing.
+const HARD_SECONDS: u64 = 8 * 3600;
+/// A century.
+const FOR_EVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 /// The longest that a human is waited for.
 const ASK_SECONDS_MAX: u64 = 600;
 
@@ -32,9 +38,9 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Lock {
     /// After so long without handing out anything (`idle = "15m"`).
-    pub idle: Duration,
+    pub idle: Option<Duration>,
     /// After so long, come what may (`hard = "8h"`, 12h at most).
-    pub hard: Duration,
+    pub hard: Option<Duration>,
     /// When the machine goes to sleep (`on_sleep = true`).
     pub on_sleep: bool,
     /// When the screen is locked (`on_screen_lock = true`).
@@ -53,13 +59,34 @@ pub struct Ask {
     pub timeout: Duration,
 }
 
+impl Lock {
+    /// How long at most without handing out anything.
+    pub fn idle(&self) -> Duration {
+        self.idle.unwrap_or(Duration::from_secs(IDLE_SECONDS))
+    }
+
+    /// How long at most.
+    pub fn hard(&self) -> Duration {
+        self.hard.unwrap_or(Duration::from_secs(HARD_SECONDS))
+    }
+
+    /// How long a vault stays open that opens by itself (`init --no-passphrase`): as long as
+    /// the user says, and for ever if the user says nothing, because nobody may be there to
+    /// open it again.
+    pub fn unsealed(&self) -> Option<(Duration, Duration)> {
+        let says = self.idle.is_some() || self.hard.is_some();
+        let limit = |limit: Option<Duration>| limit.unwrap_or(FOR_EVER);
+        says.then(|| (limit(self.idle), limit(self.hard)))
+    }
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             require_full: false,
             lock: Lock {
-                idle: Duration::from_secs(15 * 60),
-                hard: Duration::from_secs(8 * 3600),
+                idle: None,
+                hard: None,
                 on_sleep: true,
                 on_screen_lock: true,
                 on_logout: true,
@@ -141,8 +168,8 @@ impl Config {
         });
         [
             ("require", format!("\"{level}\"")),
-            ("lock.idle", format!("\"{}\"", written(self.lock.idle))),
-            ("lock.hard", format!("\"{}\"", written(self.lock.hard))),
+            ("lock.idle", format!("\"{}\"", written(self.lock.idle()))),
+            ("lock.hard", format!("\"{}\"", written(self.lock.hard()))),
             ("lock.on_sleep", self.lock.on_sleep.to_string()),
             ("lock.on_screen_lock", self.lock.on_screen_lock.to_string()),
             ("lock.on_logout", self.lock.on_logout.to_string()),
@@ -171,8 +198,8 @@ impl Config {
 
     fn set_in(&mut self, table: &str, key: &str, item: &Item) -> Result<(), Fault> {
         match (table, key) {
-            ("lock", "idle") => self.lock.idle = span(item, HARD_SECONDS_MAX)?,
-            ("lock", "hard") => self.lock.hard = span(item, HARD_SECONDS_MAX)?,
+            ("lock", "idle") => self.lock.idle = Some(span(item, HARD_SECONDS_MAX)?),
+            ("lock", "hard") => self.lock.hard = Some(span(item, HARD_SECONDS_MAX)?),
             ("lock", "on_sleep") => self.lock.on_sleep = flag(item)?,
             ("lock", "on_screen_lock") => self.lock.on_screen_lock = flag(item)?,
             ("lock", "on_logout") => self.lock.on_logout = flag(item)?,
@@ -264,8 +291,8 @@ mod tests {
                     [ask]\ntimeout = \"20s\"\npinentry = \"/usr/bin/pinentry-curses\"\n";
         let config = Config::parse(text).expect("it is good");
         assert!(config.require_full && !config.lock.on_sleep && config.lock.on_logout);
-        assert_eq!(config.lock.idle, Duration::from_secs(300));
-        assert_eq!(config.lock.hard, Duration::from_secs(3600));
+        assert_eq!(config.lock.idle, Some(Duration::from_secs(300)));
+        assert_eq!(config.lock.hard, Some(Duration::from_secs(3600)));
         assert_eq!(config.ask.timeout, Duration::from_secs(20));
     }
 
@@ -277,7 +304,8 @@ mod tests {
             let effective = config.effective();
             let lines = effective.iter().filter(|setting| !setting.value.is_empty());
             let text: String = lines.map(|s| format!("{} = {}\n", s.key, s.value)).collect();
-            assert_eq!(Config::parse(&text).ok(), Some(config), "{text}");
+            let again = Config::parse(&text).map(|config| config.effective());
+            assert_eq!(again.ok(), Some(effective), "{text}");
         }
     }
 

@@ -1,14 +1,18 @@
 //! The gate: the one place where a [`Permit`] is made, and so the one way to a value.
 //!
-//! Each door judges first, writes the audit event second (that log comes with its own
-//! issue, and has its place here), and makes the permit last.
+//! Each door judges first, writes the audit event second, and makes the permit last: what
+//! cannot be put on record is not handed out.
 
+use crate::ask::{Answers, Holder, Wanted};
+use crate::audit::event::Named;
+use crate::audit::witness::Witness;
 use crate::judge::{Judgement, Question, Standing, judge};
 use crate::manifest::project::Project;
-use crate::peer::Peer;
 use crate::vault::{Secret, Vault};
+use keyagent_wire::event::Way;
 use keyagent_wire::request::{Binding, Resolve};
-use keyagent_wire::{Channel, EnvName, ProfileName, Refusal, SecretName};
+use keyagent_wire::{Channel, Confirm, EnvName, ProfileName, Refusal, SecretName};
+use std::collections::BTreeSet;
 
 /// Proof, for one request, that the gate admitted it. Only this file can make one.
 pub struct Permit {
@@ -68,87 +72,195 @@ impl<'a> Stand<'a> {
             }
         }
     }
+
+    /// The directory of the manifest.
+    fn path(&self) -> Option<&'a [u8]> {
+        self.manifest().map(|(project, _)| project.directory.path.as_slice())
+    }
 }
 
 /// Admits the env of a command, or of a tool.
 pub fn admit_env(
     vault: &Vault,
-    peer: &Peer,
+    witness: &Witness<'_>,
     stand: &Stand<'_>,
     ask: &Resolve,
+    answers: &Answers<'_>,
 ) -> Result<Permit, Refusal> {
+    let way = if ask.channel == Channel::Exec { Way::Exec } else { Way::Export };
     let mut bindings = Vec::new();
+    let judged = weigh_env(vault, stand, ask, answers, &mut bindings).and_then(need_no_answer);
+    record(vault, witness, way, stand, judged, &bindings)?;
+    Ok(Permit { admitted: Admitted::Env(bindings) })
+}
+
+/// What the human would be asked about before that env is admitted.
+pub fn wanted_for_env(
+    vault: &Vault,
+    stand: &Stand<'_>,
+    ask: &Resolve,
+    answers: &Answers<'_>,
+) -> Result<Vec<Wanted>, Refusal> {
+    weigh_env(vault, stand, ask, answers, &mut Vec::new())
+}
+
+/// What of the env needs an answer first. What is asked for is in `bindings`, however it is
+/// judged.
+fn weigh_env(
+    vault: &Vault,
+    stand: &Stand<'_>,
+    ask: &Resolve,
+    answers: &Answers<'_>,
+    bindings: &mut Vec<Binding>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let mut wanted = Vec::new();
     if let Some((project, standing)) = stand.manifest() {
-        bindings = manifest_bindings(vault, project, ask.profile.as_ref(), &ask.only)?;
+        *bindings = manifest_bindings(vault, project, ask.profile.as_ref(), &ask.only)?;
         bindings.retain(|b| ask.extra.iter().all(|extra| extra.var != b.var));
-        pass(vault, peer, standing, ask.channel, &secrets(&bindings))?;
+        wanted = pass(vault, standing, ask.channel, &secrets(bindings), answers)?;
     } else if let Some(var) = ask.only.first() {
         return Err(Refusal::Unbound(var.clone()));
     }
-    pass(vault, peer, Standing::Own, ask.channel, &secrets(&ask.extra))?;
     for extra in &ask.extra {
         bindings.retain(|b| b.var != extra.var);
         bindings.push(extra.clone());
     }
+    wanted.extend(pass(vault, Standing::Own, ask.channel, &secrets(&ask.extra), answers)?);
+    Ok(wanted)
+}
+
+/// Admits the env of a shell. What is never exported is left out rather than refused, and so
+/// is what the human is asked about, since a prompt asks nobody and a shell keeps what it has:
+/// the shell gets the rest, and `exec` all.
+pub fn admit_load(
+    vault: &Vault,
+    witness: &Witness<'_>,
+    stand: &Stand<'_>,
+    profile: Option<&ProfileName>,
+    answers: &Answers<'_>,
+) -> Result<Permit, Refusal> {
+    let mut bindings = Vec::new();
+    let judged = weigh_load(vault, stand, profile, answers, &mut bindings).and_then(need_no_answer);
+    record(vault, witness, Way::Load, stand, judged, &bindings)?;
     Ok(Permit { admitted: Admitted::Env(bindings) })
 }
 
-/// Admits the env of a shell. What is never exported is left out rather than refused: the
-/// shell gets the rest, and `exec` all.
-pub fn admit_load(
+fn weigh_load(
     vault: &Vault,
-    peer: &Peer,
     stand: &Stand<'_>,
     profile: Option<&ProfileName>,
-) -> Result<Permit, Refusal> {
-    let held = |b: &Binding| vault.secret(&b.secret).is_ok_and(Secret::exec_only);
-    let mut bindings = Vec::new();
-    if let Some((project, standing)) = stand.manifest() {
-        bindings = manifest_bindings(vault, project, profile, &[])?;
-        bindings.retain(|b| !held(b));
-        pass(vault, peer, standing, Channel::Export, &secrets(&bindings))?;
-    }
-    Ok(Permit { admitted: Admitted::Env(bindings) })
+    answers: &Answers<'_>,
+    bindings: &mut Vec<Binding>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let held = |b: &Binding| vault.secret(&b.secret).is_ok_and(Secret::kept_from_shells);
+    let Some((project, standing)) = stand.manifest() else { return Ok(Vec::new()) };
+    *bindings = manifest_bindings(vault, project, profile, &[])?;
+    bindings.retain(|b| !held(b));
+    pass(vault, standing, Channel::Export, &secrets(bindings), answers)
 }
 
 /// Admits one value, at the human's own word.
 pub fn admit_one(
     vault: &Vault,
-    peer: &Peer,
+    witness: &Witness<'_>,
     name: &SecretName,
     version: Option<u32>,
+    answers: &Answers<'_>,
 ) -> Result<Permit, Refusal> {
+    let judged = wanted_for_one(vault, name, answers)
+        .and_then(need_no_answer)
+        .and_then(|()| vault.secret(name)?.number_of(version));
+    match judged {
+        Ok(number) => {
+            let secret = Named { name, version: Some(number) };
+            witness.releases(Way::Get, None, &[secret])?;
+            Ok(Permit { admitted: Admitted::One(name.clone(), version) })
+        }
+        Err(refusal) => {
+            witness.refuses(Way::Get, &refusal, None, &[name]);
+            Err(refusal)
+        }
+    }
+}
+
+/// What the human would be asked about before that value is admitted.
+pub fn wanted_for_one(
+    vault: &Vault,
+    name: &SecretName,
+    answers: &Answers<'_>,
+) -> Result<Vec<Wanted>, Refusal> {
     // `get` hands the value to the human who asked for this name, as exec would.
-    pass(vault, peer, Standing::Own, Channel::Exec, &[name])?;
-    Ok(Permit { admitted: Admitted::One(name.clone(), version) })
+    pass(vault, Standing::Own, Channel::Exec, &[name], answers)
 }
 
 /// Admits a part of a file as it was before an import: it goes back where it came from.
-pub fn admit_original(peer: &Peer, path: &[u8], part: u32) -> Permit {
-    tracing::debug!(pid = peer.pid(), part, "original");
-    Permit { admitted: Admitted::Original(path.to_vec(), part) }
+pub fn admit_original(
+    vault: &Vault,
+    witness: &Witness<'_>,
+    path: &[u8],
+    part: u32,
+) -> Result<Permit, Refusal> {
+    if !vault.has_original(path, part) {
+        witness.refuses(Way::Original, &Refusal::NoOriginal, Some(path), &[]);
+        return Err(Refusal::NoOriginal);
+    }
+    witness.releases(Way::Original, Some(path), &[])?;
+    Ok(Permit { admitted: Admitted::Original(path.to_vec(), part) })
+}
+
+/// Puts a judgement on record: what it is of, whatever it is.
+fn record(
+    vault: &Vault,
+    witness: &Witness<'_>,
+    way: Way,
+    stand: &Stand<'_>,
+    judged: Result<(), Refusal>,
+    bindings: &[Binding],
+) -> Result<(), Refusal> {
+    if let Err(refusal) = judged {
+        witness.refuses(way, &refusal, stand.path(), &secrets(bindings));
+        return Err(refusal);
+    }
+    let version = |name| vault.secret(name).ok().map(Secret::active_number);
+    let names: BTreeSet<_> = secrets(bindings).into_iter().collect();
+    let named: Vec<_> =
+        names.into_iter().map(|name| Named { name, version: version(name) }).collect();
+    // Where nothing is bound, nothing is handed out.
+    if named.is_empty() { Ok(()) } else { witness.releases(way, stand.path(), &named) }
 }
 
 fn secrets(bindings: &[Binding]) -> Vec<&SecretName> {
     bindings.iter().map(|b| &b.secret).collect()
 }
 
+/// Nothing may leave that needs an answer.
+fn need_no_answer(wanted: Vec<Wanted>) -> Result<(), Refusal> {
+    let names: BTreeSet<_> = wanted.into_iter().map(|wanted| wanted.secret).collect();
+    if names.is_empty() { Ok(()) } else { Err(Refusal::NeedsAnswer(names.into_iter().collect())) }
+}
+
+/// What of these needs an answer of the human first, if they may be had at all.
 fn pass(
     vault: &Vault,
-    peer: &Peer,
     standing: Standing<'_>,
     channel: Channel,
     secrets: &[&SecretName],
-) -> Result<(), Refusal> {
-    match judge(&Question { standing, channel, secrets }, vault) {
-        Judgement::Allow => {
-            tracing::debug!(pid = peer.pid(), names = secrets.len(), "admitted");
-            Ok(())
+    answers: &Answers<'_>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let confirmed = &answers.confirmed(vault, standing, secrets);
+    match judge(&Question { standing, channel, secrets, confirmed }, vault) {
+        Judgement::Allow => Ok(Vec::new()),
+        Judgement::Ask(names) => {
+            let level =
+                |name: &SecretName| vault.secret(name).map_or(Confirm::Always, Secret::confirm);
+            let wanted = |secret: SecretName| Wanted {
+                holder: Holder::of(standing),
+                confirm: level(&secret),
+                secret,
+            };
+            Ok(names.into_iter().map(wanted).collect())
         }
-        Judgement::Deny(refusal) => {
-            tracing::debug!(pid = peer.pid(), ?refusal, "refused");
-            Err(refusal)
-        }
+        Judgement::Deny(refusal) => Err(refusal),
     }
 }
 

@@ -3,8 +3,9 @@
 //! It answers and does nothing; [`crate::gate`] acts on it.
 
 use crate::grant::{self, Directory, Grant};
-use crate::vault::Vault;
-use keyagent_wire::{Channel, Refusal, SecretName};
+use crate::vault::{Secret, Vault};
+use keyagent_wire::{Channel, Confirm, Refusal, SecretName};
+use std::collections::BTreeSet;
 
 /// What a manifest is worth where it stands.
 #[derive(Debug, Clone, Copy)]
@@ -26,9 +27,11 @@ pub struct Question<'a> {
     pub channel: Channel,
     /// Which secrets, all or none.
     pub secrets: &'a [&'a SecretName],
+    /// Which of them the human has confirmed.
+    pub confirmed: &'a BTreeSet<SecretName>,
 }
 
-/// The answer. An `Ask` joins these when secrets can be confirmed.
+/// The answer.
 #[derive(Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Judgement {
@@ -36,14 +39,27 @@ pub enum Judgement {
     Allow,
     /// Do not, and say why.
     Deny(Refusal),
+    /// Not before the human has confirmed these.
+    Ask(Vec<SecretName>),
 }
 
 /// Judges by the vault's grants and the secrets' own constraints.
 pub fn judge(question: &Question<'_>, vault: &Vault) -> Judgement {
     match refusal(question, vault) {
         Some(refusal) => Judgement::Deny(refusal),
-        None => Judgement::Allow,
+        None => match unconfirmed(question, vault) {
+            names if names.is_empty() => Judgement::Allow,
+            names => Judgement::Ask(names),
+        },
     }
+}
+
+fn unconfirmed(question: &Question<'_>, vault: &Vault) -> Vec<SecretName> {
+    let is_open = |name: &&SecretName| {
+        let asked = vault.secret(name).map_or(Confirm::Always, Secret::confirm);
+        asked != Confirm::None && !question.confirmed.contains(*name)
+    };
+    question.secrets.iter().copied().filter(is_open).cloned().collect()
 }
 
 fn refusal(question: &Question<'_>, vault: &Vault) -> Option<Refusal> {

@@ -3,6 +3,8 @@
 //! Arrows point down: `serve → gate → judge → vault`. The loop and its runtime live in
 //! `serve` alone; age in `vault/seal.rs` alone.
 
+pub mod ask;
+pub mod audit;
 pub mod config;
 pub mod deadline;
 pub mod gate;

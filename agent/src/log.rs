@@ -15,7 +15,10 @@ const LOG_BYTES_MAX: u64 = 256 * 1024;
 pub fn start(path: &Path) -> io::Result<()> {
     crate::vault::file::make_directory(path.parent().unwrap_or(path))?;
     let log = BoundedLog(Mutex::new(Current::open(path)?));
-    tracing_subscriber::fmt().with_ansi(false).with_target(false).with_writer(log).init();
+    // What cannot be logged is lost. To say so on stderr, which may fail just as well, would
+    // panic in the middle of a request, and then wait for the log that it holds itself.
+    let log = tracing_subscriber::fmt().with_writer(log).log_internal_errors(false);
+    log.with_ansi(false).with_target(false).init();
     std::panic::set_hook(Box::new(|info| match info.location() {
         Some(at) => tracing::error!(file = at.file(), line = at.line(), "panic"),
         None => tracing::error!("panic"),

@@ -15,7 +15,7 @@ use keyagentd::vault::store;
 use keyagentd::{log, surroundings};
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::process::ExitCode;
 use zeroizing_alloc::ZeroAlloc;
 
@@ -97,13 +97,17 @@ fn start(
         tracing::warn!(%error, "cannot tidy the vault's directory");
     }
     let listener = claim.listen(handed).map_err(|error| error.to_string())?;
-    let starter = detach.then(Starter::prepare);
+    let starter = detach.then(Starter::prepare).transpose();
+    let starter = starter.map_err(|error| format!("cannot detach: {error}"))?;
     sandbox::enter(&places, &mut findings);
     if let Some(lacking) = config.require_full.then(|| findings.lacking()).and_then(lacking) {
         drop(claim.remove_socket());
+        if let Some(starter) = starter {
+            starter.tell(&format!("failed: {lacking}\n"));
+        }
         return Err(lacking);
     }
-    let ready = || starter.map_or((), Starter::tell);
+    let ready = || starter.map_or((), |starter| starter.tell("ready\n"));
     // Whoever asked us to stop sees the end of the stream when the socket is gone.
     let leave = || drop(claim.remove_socket());
     serve::run(listener, places, config, spawner, findings, ready, leave)
@@ -142,20 +146,20 @@ fn lacking(findings: Vec<Finding>) -> Option<String> {
 }
 
 /// Whoever waits for our word.
-struct Starter(io::Result<File>);
+struct Starter(File);
 
 impl Starter {
-    /// Opens what takes the place of their pipe, while that can be opened.
-    fn prepare() -> Self {
-        Self(File::options().write(true).open("/dev/null"))
+    /// Keeps their pipe for one word, while standard output leads nowhere already: once this
+    /// process is closed in, nothing is put in the place of anything.
+    fn prepare() -> io::Result<Self> {
+        let pipe = io::stdout().as_fd().try_clone_to_owned()?;
+        nix::unistd::dup2_stdout(&File::options().write(true).open("/dev/null")?)?;
+        Ok(Self(pipe.into()))
     }
 
     /// Tells them, and lets go of their pipe.
-    fn tell(self) {
-        say("ready\n");
-        if let Ok(null) = self.0 {
-            let _ = nix::unistd::dup2_stdout(&null);
-        }
+    fn tell(mut self, word: &str) {
+        let _ = self.0.write_all(word.as_bytes());
     }
 }
 

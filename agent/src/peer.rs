@@ -20,6 +20,12 @@ impl Peer {
         (found.uid() == ours.as_raw()).then_some(Self { pid: found.pid() })
     }
 
+    /// Uid and pid of a peer that is none of ours, for the log.
+    pub fn stranger(socket: &impl AsFd) -> Option<(u32, i32)> {
+        let found = getsockopt(socket, PeerCredentials).ok()?;
+        Some((found.uid(), found.pid()))
+    }
+
     /// The process that connected, unverified.
     pub fn pid(&self) -> i32 {
         self.pid

@@ -64,6 +64,16 @@ impl Places {
         self.data.join("identity.age")
     }
 
+    /// A new identity, until the vault is sealed to it.
+    pub fn next_identity(&self) -> PathBuf {
+        self.data.join("identity.age.next")
+    }
+
+    /// How the identity opens without a passphrase.
+    pub fn unlock_file(&self) -> PathBuf {
+        self.data.join("unlock.json")
+    }
+
     /// The vault file.
     pub fn vault(&self) -> PathBuf {
         self.data.join("vault.age")

@@ -54,12 +54,22 @@ pub(crate) enum Verb {
     Deny(DenyArgs),
     /// Open the vault
     Unlock(UnlockArgs),
+    /// Change the passphrase, or what opens the vault instead of one
+    Passphrase(PassphraseArgs),
+    /// Who else can read the vault file
+    #[command(subcommand)]
+    Recipients(Recipients),
+    /// Give the vault a new identity, so that a copy of the old one opens nothing new
+    Rekey(RekeyArgs),
     /// Forget every value until the next unlock
     Lock,
     /// Tell how the agent and its vault are; never starts the agent
     Status(JsonArgs),
     /// Tell what is set up, how well the agent is protected, and what mends the rest
     Doctor(JsonArgs),
+    /// Tell who had what, when; `audit verify` checks that nobody changed the log
+    #[command(args_conflicts_with_subcommands = true)]
+    Audit(AuditArgs),
     /// Start the agent
     Start,
     /// Lock and end the agent
@@ -76,8 +86,15 @@ pub(crate) enum Verb {
 #[derive(Args)]
 pub(crate) struct InitArgs {
     /// Leave the identity unsealed: whoever reads its file has the keys
-    #[arg(long, conflicts_with = "passphrase_fd")]
+    #[arg(long, conflicts_with_all = ["passphrase_fd", "keyring", "identity"])]
     pub(crate) no_passphrase: bool,
+    /// Keep a copy of the passphrase in the OS keyring, which then opens the vault
+    #[arg(long, conflicts_with = "identity")]
+    pub(crate) keyring: bool,
+    /// Seal to an age identity of your own, which then opens the vault without a passphrase
+    #[arg(long, value_name = "FILE", conflicts_with = "passphrase_fd")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) identity: Option<PathBuf>,
     /// Read the passphrase from this descriptor, up to its first newline
     #[arg(long, value_name = "N", value_parser = descriptor)]
     pub(crate) passphrase_fd: Option<RawFd>,
@@ -121,9 +138,23 @@ pub(crate) struct SetArgs {
     /// Never export it: only exec may hand it out
     #[arg(long)]
     pub(crate) exec_only: bool,
+    /// Ask before it is handed out: once for each terminal session, or always
+    #[arg(long, value_enum, value_name = "WHEN")]
+    pub(crate) confirm: Option<When>,
     /// A line for humans
     #[arg(long, value_name = "TEXT", value_parser = note)]
     pub(crate) note: Option<Note>,
+}
+
+/// When the human is asked.
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum When {
+    /// Never
+    None,
+    /// Once for each terminal session
+    Session,
+    /// Each time
+    Always,
 }
 
 /// See [`Verb::Get`].
@@ -275,12 +306,91 @@ pub(crate) struct DenyArgs {
 /// See [`Verb::Unlock`].
 #[derive(Args)]
 pub(crate) struct UnlockArgs {
+    /// Lock again after this time at the latest: 90s, 15m, 8h, 1h30m
+    #[arg(short = 't', long = "time", value_name = "TIME", value_parser = seconds)]
+    #[arg(value_hint = ValueHint::Other)]
+    pub(crate) seconds: Option<u64>,
     /// Read the passphrase from this descriptor, up to its first newline
     #[arg(long, value_name = "N", value_parser = descriptor)]
     pub(crate) passphrase_fd: Option<RawFd>,
     /// Take the vault file as it is, though a newer one was seen here
     #[arg(long)]
     pub(crate) accept_rollback: bool,
+    /// Have a pinentry ask for the passphrase
+    #[arg(long, conflicts_with = "passphrase_fd")]
+    pub(crate) pinentry: bool,
+}
+
+/// See [`Verb::Passphrase`].
+#[derive(Args)]
+pub(crate) struct PassphraseArgs {
+    /// Have none: whoever reads the identity file has the keys
+    #[arg(long, conflicts_with_all = ["keyring", "identity", "new_passphrase_fd"])]
+    pub(crate) none: bool,
+    /// Keep a copy of the new one in the OS keyring, which then opens the vault
+    #[arg(long, conflicts_with = "identity")]
+    pub(crate) keyring: bool,
+    /// Seal to an age identity of your own instead
+    #[arg(long, value_name = "FILE", conflicts_with = "new_passphrase_fd")]
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) identity: Option<PathBuf>,
+    /// Read the one of now from this descriptor, up to its first newline
+    #[arg(long, value_name = "N", value_parser = descriptor)]
+    pub(crate) passphrase_fd: Option<RawFd>,
+    /// Read the new one from this descriptor, up to its first newline
+    #[arg(long, value_name = "N", value_parser = descriptor)]
+    pub(crate) new_passphrase_fd: Option<RawFd>,
+}
+
+/// See [`Verb::Recipients`].
+#[derive(Subcommand)]
+pub(crate) enum Recipients {
+    /// List them, the vault's own first
+    List,
+    /// Let one more read the vault file
+    Add {
+        /// As age writes it: age1…
+        #[arg(value_hint = ValueHint::Other)]
+        recipient: String,
+    },
+    /// Let one read it no more, and name the keys to rotate
+    Rm {
+        /// As age writes it: age1…
+        #[arg(value_hint = ValueHint::Other)]
+        recipient: String,
+    },
+}
+
+/// See [`Verb::Rekey`].
+#[derive(Args)]
+pub(crate) struct RekeyArgs {
+    /// Read the passphrase from this descriptor, up to its first newline
+    #[arg(long, value_name = "N", value_parser = descriptor)]
+    pub(crate) passphrase_fd: Option<RawFd>,
+}
+
+/// See [`Verb::Audit`].
+#[derive(Args)]
+pub(crate) struct AuditArgs {
+    /// Check the log instead.
+    #[command(subcommand)]
+    pub(crate) check: Option<AuditCheck>,
+    /// How many events, the newest
+    #[arg(short = 'n', value_name = "N", default_value_t = 50)]
+    pub(crate) count: u32,
+    /// Only events with this secret
+    #[arg(long, value_name = "NAME", value_parser = secret_name)]
+    pub(crate) secret: Option<SecretName>,
+    /// Print JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `audit` can do besides.
+#[derive(Subcommand)]
+pub(crate) enum AuditCheck {
+    /// Check every event that is kept: was one changed, taken out, moved or made up?
+    Verify,
 }
 
 /// See [`Verb::Completions`].
@@ -321,6 +431,10 @@ fn secret_name(text: &str) -> Result<SecretName, NameError> {
 
 fn note(text: &str) -> Result<Note, &'static str> {
     Note::new(text).ok_or("a note is one line of at most 256 bytes")
+}
+
+fn seconds(text: &str) -> Result<u64, &'static str> {
+    crate::date::seconds_of(text).ok_or("a time looks like 90s, 15m, 8h or 1h30m")
 }
 
 fn descriptor(text: &str) -> Result<RawFd, &'static str> {

@@ -31,6 +31,9 @@ const REPLY_SECONDS_MAX: u64 = 10;
 pub(crate) const PROMPT_SECONDS_MAX: u64 = 3;
 /// How long it may take for scrypt, at its largest on a slow machine.
 const UNLOCK_SECONDS_MAX: u64 = 180;
+/// How long a human may take who is asked, or who is to be asked after others. The agent gives
+/// up long before that.
+pub(crate) const ASK_SECONDS_MAX: u64 = 660;
 /// After how long a human is told that something is going on.
 const TICK_MILLIS: i64 = 500;
 /// How long each wait of a hasty connection may be.
@@ -234,7 +237,12 @@ fn patience(request: &Request) -> (u64, &'static str) {
     match request {
         Request::Init(_) => (UNLOCK_SECONDS_MAX, "making the vault…"),
         Request::Unlock(_) => (UNLOCK_SECONDS_MAX, "unlocking…"),
-        Request::Commit => (UNLOCK_SECONDS_MAX, "writing the vault…"),
+        // A pinentry may draw on our terminal meanwhile.
+        Request::Ask(_) => (ASK_SECONDS_MAX, ""),
+        Request::Reseal(_) | Request::Rekey { .. } => (UNLOCK_SECONDS_MAX, "sealing anew…"),
+        Request::AddRecipient { .. } | Request::RemoveRecipient { .. } | Request::Commit => {
+            (UNLOCK_SECONDS_MAX, "writing the vault…")
+        }
         _ => (REPLY_SECONDS_MAX, "waiting for the agent…"),
     }
 }

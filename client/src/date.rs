@@ -22,6 +22,20 @@ pub(crate) fn span(seconds: u64) -> String {
     if text.is_empty() { "0s".to_owned() } else { text }
 }
 
+/// Reads such a stretch, in seconds. Each unit at most once, the larger first.
+pub(crate) fn seconds_of(span: &str) -> Option<u64> {
+    let (mut rest, mut sum) = (span, 0u64);
+    for (unit, seconds) in [('h', 3_600), ('m', 60), ('s', 1)] {
+        if let Some((number, after)) = rest.split_once(unit) {
+            let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+            let part = is_number.then(|| number.parse::<u64>().ok()).flatten()?;
+            sum = sum.checked_add(part.checked_mul(seconds)?)?;
+            rest = after;
+        }
+    }
+    (rest.is_empty() && sum > 0).then_some(sum)
+}
+
 /// Howard Hinnant's `civil_from_days`: <https://howardhinnant.github.io/date_algorithms.html>.
 fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
@@ -40,6 +54,17 @@ fn civil(days: i64) -> (i64, i64, i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_are_read() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("8h", 28_800), ("1h30m", 5_400)] {
+            assert_eq!(seconds_of(text), Some(seconds), "{text}");
+        }
+        for bad in ["", "0s", "8", "h", "1m1h", "1h1h", "-1h", "+1h", "1 h", "8H", "é"] {
+            assert_eq!(seconds_of(bad), None, "{bad}");
+        }
+        assert_eq!(seconds_of("99999999999999999999h"), None);
+    }
 
     #[test]
     fn spans_are_short() {

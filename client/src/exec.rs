@@ -4,6 +4,7 @@
 //! command's own.
 
 use crate::args::ExecArgs;
+use crate::billing;
 use crate::project::{self, Project};
 use crate::record::{self, Record};
 use crate::report::{Failure, Kind, cause};
@@ -50,6 +51,7 @@ fn become_command(
     let Some((program, rest)) = args.command.split_first() else {
         return Failure::usage("which command? none was given");
     };
+    billing::warn_of_command(program, env.iter().map(|(var, _)| var));
     let mut command = Command::new(program);
     command.args(rest);
     if args.pristine {

@@ -6,7 +6,8 @@
 use crate::args::{ExportArgs, Format};
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
-use crate::{json, load, project, quote};
+use crate::tty::Tty;
+use crate::{billing, json, load, project, quote};
 use keyagent_wire::request::Resolve;
 use keyagent_wire::{Channel, EnvName, Reply, Request, Value};
 use zeroize::Zeroizing;
@@ -43,12 +44,18 @@ fn export(args: &ExportArgs) -> Result<(), Failure> {
         extra: Vec::new(),
     });
     let mut session = Session::begin_unasked()?;
+    // Whoever evaluates this at a terminal can be asked; direnv runs where nobody looks.
+    if args.format != Format::Direnv && Tty::open().is_some() {
+        session.let_confirm();
+    }
     // Before the keys are read: what changes in between is loaded again, and never missed.
     let watched = (args.format == Format::Direnv).then(|| load::watch_lines(&project));
     let Reply::Env(env) = session.ask_about(&resolve, Some(&project))? else {
         return Err(unexpected());
     };
-    report::answer(&compose(args.format, &watched.unwrap_or_default(), &env)?)
+    report::answer(&compose(args.format, &watched.unwrap_or_default(), &env)?)?;
+    billing::warn_of_exported(env.iter().map(|(var, _)| var));
+    Ok(())
 }
 
 fn compose(

@@ -61,6 +61,14 @@ impl Object {
         }
     }
 
+    /// A number, or none.
+    pub(crate) fn number_or_null(self, key: &str, number: Option<u64>) -> Self {
+        match number {
+            Some(number) => self.number(key, number),
+            None => self.raw(key, b"null"),
+        }
+    }
+
     /// What is JSON already.
     pub(crate) fn raw(self, key: &str, json: &[u8]) -> Self {
         self.member(key, |out| out.extend_from_slice(json))

@@ -7,8 +7,10 @@
 mod answer;
 
 use crate::args::{ExportArgs, Format};
+use crate::billing;
 use crate::connection;
 use crate::project::{self, Project};
+use crate::record;
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use crate::stamp::Stamp;
@@ -68,7 +70,12 @@ fn load(args: &ExportArgs) -> Result<(), Failure> {
         _ => env,
     };
     report::answer(&answer::compose(reader, stand.as_ref(), profile, env.as_deref().ok()))?;
-    env.map(drop)
+    let env = env?;
+    // What this shell has already was warned of when it got it.
+    let had = record::of_environment();
+    let vars = env.iter().map(|loaded| &loaded.binding.var);
+    billing::warn_of_exported(vars.filter(|var| !had.iter().any(|record| record.names(var))));
+    Ok(())
 }
 
 /// What direnv is to watch for a project.

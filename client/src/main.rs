@@ -6,6 +6,7 @@
 
 mod args;
 mod atomic;
+mod billing;
 mod completion;
 mod connection;
 mod date;
@@ -22,6 +23,7 @@ mod quote;
 mod record;
 mod refusal;
 mod report;
+mod screen;
 mod secret_input;
 mod session;
 mod stamp;

@@ -1,12 +1,15 @@
 //! A passphrase: from a descriptor, or from the terminal, hidden.
 
-use crate::report::{Failure, Kind, cause};
+use crate::report::{self, Failure, Kind, cause};
 use crate::session::ask_passphrase;
 use crate::tty::Tty;
+use keyagent_wire::request::{Key, Seal};
 use keyagent_wire::{VALUE_BYTES_MAX, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::RawFd;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
 /// Reads up to the first newline of a descriptor that the caller left open for us.
@@ -18,6 +21,58 @@ pub(crate) fn from_descriptor(fd: RawFd) -> Result<Value, Failure> {
     let mut file = File::open(format!("/proc/self/fd/{fd}")).map_err(|e| cannot(&e))?;
     let line = first_line(&mut file).map_err(|e| cannot(&e))?;
     Value::new(&line).map_err(|e| Failure::failed(format!("cannot take that passphrase: {e}")))
+}
+
+/// What opens the vault now: read, or asked for. Without a terminal, what needs no human.
+pub(crate) fn current_key(fd: Option<RawFd>) -> Result<Key, Failure> {
+    if let Some(fd) = fd {
+        return from_descriptor(fd).map(Key::Passphrase);
+    }
+    let Some(mut tty) = Tty::open() else { return Ok(Key::Stored) };
+    let prompt = "passphrase of the vault now (Enter if it needs none): ";
+    let typed = ask_passphrase(&mut tty, prompt)?;
+    Ok(if typed.byte_count() > 0 { Key::Passphrase(typed) } else { Key::Stored })
+}
+
+/// What shall seal the identity, as the line says.
+pub(crate) struct Sealing<'a> {
+    /// Nothing.
+    pub(crate) none: bool,
+    /// A passphrase, with a copy in the OS keyring.
+    pub(crate) keyring: bool,
+    /// The identity in that file.
+    pub(crate) identity: Option<&'a Path>,
+    /// Where the passphrase is read from, if it is not asked for.
+    pub(crate) passphrase_fd: Option<RawFd>,
+}
+
+impl Sealing<'_> {
+    /// The seal, with a passphrase if it needs one.
+    pub(crate) fn seal(&self) -> Result<Seal, Failure> {
+        if self.none {
+            report::warning(
+                "the identity is not sealed: whoever can read its file has every key of the vault",
+            );
+            return Ok(Seal::Nothing);
+        }
+        if let Some(path) = self.identity {
+            return Ok(Seal::Identity(real_path(path)?.into_os_string().into_vec()));
+        }
+        let passphrase = match self.passphrase_fd {
+            Some(fd) => not_empty(from_descriptor(fd)?)?,
+            None => new_from_terminal()?,
+        };
+        Ok(if self.keyring { Seal::Keyring(passphrase) } else { Seal::Passphrase(passphrase) })
+    }
+}
+
+/// The agent looks for the file from another directory, and follows no link.
+fn real_path(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|e| {
+        let shown = keyagent_wire::escape(path.as_os_str().as_bytes());
+        Failure::failed(format!("cannot find the identity file `{shown}`: {}", cause(&e)))
+            .hint("`age-keygen -o FILE` makes one")
+    })
 }
 
 /// Asks on the terminal.

@@ -161,8 +161,27 @@ fn unsealer(why: Unsealer) -> Failure {
         Unsealer::Plugin => "the plugin of that identity is not there, or failed".to_owned(),
         Unsealer::NoKeyring => "there is no OS keyring, or it is locked".to_owned(),
         Unsealer::EmptyKeyring => "the OS keyring has no passphrase of ours".to_owned(),
+        Unsealer::NoSsh => {
+            "that is an SSH key, and this keyagentd was built without them".to_owned()
+        }
+        Unsealer::Sealed => "that identity file has a passphrase of its own".to_owned(),
     };
-    Failure::new(Kind::Locked, text).hint("`keyagent unlock`, in a terminal, tries the passphrase")
+    let hint = match why {
+        Unsealer::NoKeyring | Unsealer::EmptyKeyring => {
+            "`keyagent unlock`, in a terminal, tries the passphrase"
+        }
+        Unsealer::NotPrivate => "`chmod 600 FILE` closes it",
+        Unsealer::Plugin => "`age-plugin-NAME` must lie in /usr/local/bin, /usr/bin or /bin",
+        Unsealer::NoSsh => {
+            "`cargo build --release -p keyagentd --features ssh` builds one with them"
+        }
+        Unsealer::Sealed => "`age-keygen -o FILE` makes one that has none",
+        Unsealer::NotIdentity => "an identity is a line `AGE-SECRET-KEY-1…` or `AGE-PLUGIN-…`",
+        Unsealer::Missing | Unsealer::Unreadable(_) | Unsealer::NotForUs => {
+            "`unlock.json`, beside the vault, says which file that is"
+        }
+    };
+    Failure::new(Kind::Locked, text).hint(hint)
 }
 
 /// Says which of the two is the older one.
@@ -193,6 +212,7 @@ fn too_large(limit: Limit) -> &'static str {
         Limit::Names => "more than 256 names in one request",
         Limit::Staged => "too much for one write of the vault: do it in parts",
         Limit::Vault => "the vault would be larger than 16 MiB",
+        Limit::Recipients => "more than 32 recipients beside the vault's own",
     }
 }
 

@@ -1,44 +1,56 @@
 //! A conversation with the agent: starts it, asks, opens the vault on the way if a human
 //! is there to do so, and turns refusals into failures.
 
-use crate::connection::{self, Connection, Haste};
+use crate::connection::{self, ASK_SECONDS_MAX, Connection, Haste};
 use crate::project::Project;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use crate::tty::Tty;
-use crate::{refusal, start};
+use crate::{refusal, screen, start};
 use keyagent_wire::reply::{Status, VaultState};
-use keyagent_wire::request::{Key, Unlock};
-use keyagent_wire::{Refusal, Reply, Request, VALUE_BYTES_MAX, Value};
+use keyagent_wire::request::{Ask, Asked, Key, Unlock};
+use keyagent_wire::{Refusal, Reply, Request, Unsealer, VALUE_BYTES_MAX, Value};
 use std::os::fd::BorrowedFd;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+/// How long we wait before we ask again for room on the screen.
+const BUSY: Duration = Duration::from_millis(100);
 
 /// A connection, and whether a passphrase may still be asked for on it.
 pub(crate) struct Session {
     connection: Connection,
     may_ask: bool,
+    /// Whether the agent may ask the human to confirm what is handed out.
+    may_confirm: bool,
 }
 
 impl Session {
     /// Starts the agent when it is not there. A locked vault is opened on the first
     /// request, if a human sits at the terminal.
     pub(crate) fn begin() -> Result<Self, Failure> {
-        Ok(Self { connection: start::connect()?, may_ask: true })
+        Ok(Self { connection: start::connect()?, may_ask: true, may_confirm: true })
     }
 
     /// The same, but a locked vault is a failure.
     pub(crate) fn begin_unasked() -> Result<Self, Failure> {
-        Ok(Self { connection: start::connect()?, may_ask: false })
+        Ok(Self { connection: start::connect()?, may_ask: false, may_confirm: false })
     }
 
     /// The same, where a prompt waits for it.
     pub(crate) fn begin_at_prompt() -> Result<Self, Failure> {
-        Ok(Self { connection: start::connect_at_prompt()?, may_ask: false })
+        Ok(Self { connection: start::connect_at_prompt()?, may_ask: false, may_confirm: false })
     }
 
     /// The same, and no agent is a failure, too.
     pub(crate) fn begin_if_running() -> Result<Self, Failure> {
         let running = Connection::open_with(Haste::Prompt)?;
         let connection = running.ok_or_else(connection::none_running)?;
-        Ok(Self { connection, may_ask: false })
+        Ok(Self { connection, may_ask: false, may_confirm: false })
+    }
+
+    /// Has the agent ask the human, where that is needed.
+    pub(crate) fn let_confirm(&mut self) {
+        self.may_confirm = true;
     }
 
     /// Asks. A refusal is a failure.
@@ -80,8 +92,36 @@ impl Session {
         }
     }
 
-    /// What the agent says, once the vault is open if a human can open it.
+    /// What the agent says, once the human has confirmed what is to be confirmed.
     fn reply_to(
+        &mut self,
+        request: &Request,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<Reply, Failure> {
+        let reply = self.reply_when_open(request, descriptors)?;
+        match (&reply, asked(request)) {
+            (Reply::Refused(Refusal::NeedsAnswer(_)), Some(about)) if self.may_confirm => {
+                self.confirm(about, descriptors)?;
+                self.connection.ask(request, descriptors)
+            }
+            _ => Ok(reply),
+        }
+    }
+
+    /// Has the agent ask. Where many are asked about at once, this one waits for room.
+    fn confirm(&mut self, about: Asked, descriptors: &[BorrowedFd<'_>]) -> Result<(), Failure> {
+        let ask = Request::Ask(Ask { about, screen: screen::ours() });
+        let end = Instant::now() + Duration::from_secs(ASK_SECONDS_MAX);
+        loop {
+            match self.connection.ask(&ask, descriptors)? {
+                Reply::Refused(Refusal::Busy) if Instant::now() < end => sleep(BUSY),
+                reply => return accept(reply).map(drop),
+            }
+        }
+    }
+
+    /// What the agent says, once the vault is open if a human can open it.
+    fn reply_when_open(
         &mut self,
         request: &Request,
         descriptors: &[BorrowedFd<'_>],
@@ -137,7 +177,7 @@ impl Session {
     fn open_vault(&mut self, tty: &mut Tty) -> Result<(), Failure> {
         let unsealed = Unlock { key: Key::Stored, accept_rollback: false, seconds: None };
         match self.connection.ask(&Request::Unlock(unsealed), &[])? {
-            Reply::Refused(Refusal::NeedsPassphrase) => {}
+            Reply::Refused(why) if wants_passphrase(&why) => {}
             Reply::Refused(refusal) => return Err(self.way_out(&refusal)),
             reply => return accept(reply).map(drop),
         }
@@ -150,6 +190,29 @@ impl Session {
             Reply::Refused(refusal) => Err(self.way_out(&refusal)),
             reply => accept(reply).map(drop),
         }
+    }
+}
+
+/// What a human can be asked about.
+fn asked(request: &Request) -> Option<Asked> {
+    match request {
+        Request::Resolve(resolve) => Some(Asked::Env(resolve.clone())),
+        Request::Get { name, version } => {
+            Some(Asked::One { name: name.clone(), version: *version })
+        }
+        _ => None,
+    }
+}
+
+/// Whether a passphrase may open what nothing else did. Says so, where one did not expect it.
+pub(crate) fn wants_passphrase(why: &Refusal) -> bool {
+    match why {
+        Refusal::NeedsPassphrase => true,
+        Refusal::Unsealer(Unsealer::NoKeyring | Unsealer::EmptyKeyring) => {
+            report::note(refusal::failure(why).text);
+            true
+        }
+        _ => false,
     }
 }
 

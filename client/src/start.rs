@@ -33,6 +33,8 @@ const ENV_KEPT: &[&str] = &[
     "XDG_DATA_HOME",
     "XDG_CONFIG_HOME",
     "KEYAGENT_SOCK",
+    // For the OS keyring, where it is asked.
+    "DBUS_SESSION_BUS_ADDRESS",
 ];
 
 /// What the agent said about its start.
@@ -78,7 +80,7 @@ fn start(deadline: Instant) -> Result<Word, Failure> {
         .arg("--detach")
         .env_clear()
         .envs(kept)
-        .env("PATH", "/usr/bin:/bin")
+        .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())

@@ -83,14 +83,14 @@ pub(crate) struct Progress {
 }
 
 impl Progress {
-    /// Shows nothing yet.
+    /// Shows nothing yet, and nothing ever if nothing is being done.
     pub(crate) fn new(doing: &'static str) -> Self {
         Self { doing, tty: None, shown: false }
     }
 
     /// Shows the line, if it is not there and there is a terminal for it.
     pub(crate) fn tick(&mut self) {
-        if self.shown {
+        if self.shown || self.doing.is_empty() {
             return;
         }
         self.shown = true;

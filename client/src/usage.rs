@@ -55,7 +55,7 @@ fn failure(error: &clap::Error, verb: Option<&str>) -> Failure {
             "a value never comes from an argument: `keyagent set NAME` asks for it, \
              `keyagent set NAME <FILE` reads it",
         ),
-        Some("init" | "unlock") => failure.hint(
+        Some("init" | "unlock" | "passphrase" | "rekey") => failure.hint(
             "a passphrase never comes from an argument: it is asked for, or read from \
              `--passphrase-fd N`",
         ),

@@ -26,6 +26,8 @@ use std::time::{Duration, Instant};
 /// How long anything may take before a test gives up on it: only what hangs takes as long,
 /// however slow and busy the machine is.
 pub const PATIENCE: Duration = Duration::from_secs(180);
+/// Set to `full`, the sweeps that a test shortens run at their full length.
+const ROUNDS: &str = "KEYAGENT_TEST_ROUNDS";
 /// How often a condition is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
 
@@ -46,4 +48,10 @@ pub fn within<T>(patience: Duration, mut look: impl FnMut() -> Option<T>) -> Opt
         }
         std::thread::sleep(LOOK_EVERY);
     }
+}
+
+/// How often a sweep is made: as often as every run can afford, or in full if that is asked
+/// for by `KEYAGENT_TEST_ROUNDS=full`.
+pub fn rounds(affordable: usize, full: usize) -> usize {
+    if std::env::var_os(ROUNDS).is_some_and(|text| text == "full") { full } else { affordable }
 }

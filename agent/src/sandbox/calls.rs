@@ -25,9 +25,8 @@ const FREE: &[Number] = &[
     libc::SYS_sendmsg,
     libc::SYS_sendto,
     libc::SYS_shutdown,
-    // Who the peer is, where we listen, and how long a helper may take.
+    // Who the peer is, and how long a helper may take.
     libc::SYS_getsockopt,
-    libc::SYS_getsockname,
     libc::SYS_setsockopt,
     // The loop, its waker and its signals.
     libc::SYS_epoll_create1,
@@ -44,12 +43,15 @@ const FREE: &[Number] = &[
     // A change of the vault's directory.
     libc::SYS_inotify_init1,
     libc::SYS_inotify_add_watch,
+    // Deadlines, on a clock that goes on while the machine sleeps.
+    libc::SYS_timerfd_create,
+    libc::SYS_timerfd_settime,
     // Files, within what Landlock lets be opened.
     libc::SYS_openat,
     libc::SYS_read,
     libc::SYS_write,
+    libc::SYS_pread64,
     libc::SYS_pwrite64,
-    libc::SYS_lseek,
     libc::SYS_close,
     // What the kernel has at hand of a client's manifest.
     libc::SYS_preadv2,
@@ -85,8 +87,8 @@ const FREE: &[Number] = &[
     libc::SYS_getegid,
 ];
 
-/// What the C library calls by an older name here, by a newer one elsewhere: paths, the
-/// loop's wait, and letting go of a starter's pipe.
+/// What the C library calls by an older name here, by a newer one elsewhere: paths, and
+/// the loop's wait.
 #[cfg(target_arch = "x86_64")]
 const NAMED: &[Number] = &[
     libc::SYS_mkdir,
@@ -94,7 +96,6 @@ const NAMED: &[Number] = &[
     libc::SYS_rename,
     libc::SYS_readlink,
     libc::SYS_epoll_wait,
-    libc::SYS_dup2,
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const NAMED: &[Number] = &[
@@ -103,7 +104,6 @@ const NAMED: &[Number] = &[
     libc::SYS_renameat,
     libc::SYS_readlinkat,
     libc::SYS_epoll_pwait,
-    libc::SYS_dup3,
 ];
 
 /// What no agent does by mistake: to run something, to look into or act on another process,
@@ -189,7 +189,8 @@ fn watched() -> io::Result<Vec<(Number, Vec<SeccompRule>)>> {
     let thread = libc::CLONE_THREAD as u64;
     let stream = when(1, SeccompCmpOp::MaskedEq(SOCKET_KIND), libc::SOCK_STREAM as u64)?;
     let local = when(0, SeccompCmpOp::Eq, libc::AF_UNIX as u64)?;
-    let fcntls = [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
+    let fcntls =
+        [libc::F_DUPFD_CLOEXEC, libc::F_GETFD, libc::F_SETFD, libc::F_GETFL, libc::F_SETFL];
     Ok(vec![
         // No memory that could be run.
         (libc::SYS_mmap, vec![masked(2, exec, 0)?]),

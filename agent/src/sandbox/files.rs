@@ -42,8 +42,13 @@ fn restrict(places: &Places) -> io::Result<RestrictionStatus> {
         .and_then(Ruleset::create)
         .map_err(other)?;
     for (path, access) in reach(places) {
-        // What is not there cannot be reached.
-        let Ok(place) = PathFd::new(path) else { continue };
+        let place = match PathFd::new(&path) {
+            Ok(place) => place,
+            // Closed in without it, the agent could not do its work.
+            Err(error) if path.try_exists().unwrap_or(true) => return Err(other(error)),
+            // What is not there cannot be reached.
+            Err(_) => continue,
+        };
         rules = rules.add_rule(PathBeneath::new(place, access)).map_err(other)?;
     }
     rules.restrict_self().map_err(other)

@@ -3,26 +3,39 @@
 //! What needs the open vault asks the keeper for it first, and values come out of the
 //! vault by way of the gate.
 
+use super::asking::{self, Ticket};
 use super::frames::{self, Answer, encode};
 use super::inbox::Frame;
 use super::keeper::Keeper;
 use super::mounts::Handed;
 use super::projects;
+use super::record;
+use super::roster::Socket;
 use super::staging::Staging;
+use crate::ask::Answers;
+use crate::ask::process::Asker;
+use crate::audit::witness::Witness;
 use crate::gate;
 use crate::peer::Peer;
 use crate::vault::change::Change;
+use crate::vault::seal::Recipient;
 use keyagent_wire::codec::{self, CodecError};
-use keyagent_wire::event::Why;
+use keyagent_wire::event::{Deed, What, Why};
 use keyagent_wire::frame::{NAMES_MAX, VERSION};
 use keyagent_wire::reply::Reply;
+use keyagent_wire::request::Unlock;
 use keyagent_wire::{Limit, Refusal, Request, SecretName};
 use std::cell::{RefCell, RefMut};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 /// What one connection has begun and not finished.
-#[derive(Default)]
 pub struct Session {
+    socket: Socket,
+    /// What the human has allowed for the request that is being answered.
+    ticket: Ticket,
+    /// And for the one after it.
+    next_ticket: Ticket,
     staging: Option<Rc<RefCell<Staging>>>,
     /// The project whose shell asked last, by the path of its directory.
     loading: Option<Vec<u8>>,
@@ -30,6 +43,36 @@ pub struct Session {
 }
 
 impl Session {
+    /// A connection that has just begun.
+    pub fn new(socket: Socket) -> Self {
+        let (ticket, next_ticket) = Default::default();
+        Self { socket, ticket, next_ticket, staging: None, loading: None, over: false }
+    }
+
+    /// Its socket.
+    pub fn socket(&self) -> &Socket {
+        &self.socket
+    }
+
+    /// The process that asks.
+    pub fn asker(&self, peer: &Peer) -> Asker<'_> {
+        Asker { pid: peer.pid(), socket: self.socket.as_fd() }
+    }
+
+    /// What its requests can build on.
+    pub fn answers<'a>(&'a self, keeper: &'a Keeper, peer: &Peer) -> Answers<'a> {
+        Answers {
+            leases: &keeper.asks.leases,
+            ticket: keeper.asks.holds(&self.ticket),
+            asker: self.asker(peer),
+        }
+    }
+
+    /// Takes what the human has allowed, for the next request.
+    pub fn take_ticket(&mut self, ticket: Ticket) {
+        self.next_ticket = ticket;
+    }
+
     /// Whether the connection ends after this answer.
     pub fn is_over(&self) -> bool {
         self.over
@@ -48,11 +91,20 @@ impl Session {
 
 /// Answers one frame.
 pub async fn answer(keeper: &Keeper, session: &mut Session, peer: &Peer, frame: Frame) -> Answer {
+    // A ticket is good for one request, whatever that is.
+    session.ticket = std::mem::take(&mut session.next_ticket);
     let request = request_of(&frame);
     // A value may be in it, which is sealed before anything is waited for.
     drop(frame.body);
     let answered = match request {
-        Ok(request) => dispatch(keeper, session, peer, request, frame.descriptors).await,
+        Ok(request) => {
+            let (way, witness) = (record::way_of(&request), Witness::new(&keeper.audit, peer));
+            let answered = dispatch(keeper, session, &witness, request, frame.descriptors).await;
+            if let (Err(refusal), Some(way)) = (&answered, way) {
+                witness.refuses(way, refusal, None, &record::names_of(refusal));
+            }
+            answered
+        }
         Err(refusal) => Err(refusal),
     };
     answered.unwrap_or_else(refuse)
@@ -100,24 +152,32 @@ fn takes(request: &Request, descriptors: usize) -> bool {
 async fn dispatch(
     keeper: &Keeper,
     session: &mut Session,
-    peer: &Peer,
+    witness: &Witness<'_>,
     request: Request,
     fds: Handed,
 ) -> Result<Answer, Refusal> {
+    let by = Some(witness.peer());
     match request {
         Request::Status => return encode(&Reply::Status(keeper.status())),
         Request::Health => return encode(&Reply::Health(keeper.health())),
-        Request::Init(ask) => keeper.init(ask).await?,
-        Request::Unlock(ask) => keeper.unlock(ask).await?,
-        Request::Lock => keeper.lock(Why::Asked).await,
+        Request::Init(ask) => {
+            keeper.init(ask).await?;
+            keeper.audit.happened(What::Made, by);
+        }
+        Request::Unlock(ask) => unlock(keeper, witness, ask).await?,
+        Request::Reseal(ask) => {
+            keeper.reseal(ask).await?;
+            witness.changes(Deed::Resealed, None, &[]);
+        }
+        Request::Lock => keeper.lock(Why::Asked, by).await,
         Request::Stop => {
             session.over = true;
-            keeper.lock(Why::Stopped).await;
+            keeper.lock(Why::Stopped, by).await;
             keeper.stop.notify_one();
         }
         open => {
             let hands_out = hands_out(&open);
-            let answer = dispatch_open(keeper, session, peer, open, fds).await?;
+            let answer = dispatch_open(keeper, session, witness, open, fds).await?;
             // Not before it is granted: who is refused keeps no vault open.
             if hands_out {
                 keeper.timing().slide();
@@ -134,11 +194,24 @@ fn hands_out(request: &Request) -> bool {
     matches!(request, Resolve(_) | Get { .. } | Original { .. } | Load { .. })
 }
 
+async fn unlock(keeper: &Keeper, witness: &Witness<'_>, ask: Unlock) -> Result<(), Refusal> {
+    let (was_open, by) = (keeper.is_open(), Some(witness.peer()));
+    let result = keeper.unlock(ask).await;
+    match &result {
+        Ok(()) if !was_open => keeper.audit.happened(What::Unlocked, by),
+        Err(refusal) if record::is_failed_unlock(refusal) => {
+            keeper.audit.happened(What::UnlockFailed, by);
+        }
+        _ => {}
+    }
+    result
+}
+
 /// Everything that a closed vault refuses.
 async fn dispatch_open(
     keeper: &Keeper,
     session: &mut Session,
-    peer: &Peer,
+    witness: &Witness<'_>,
     request: Request,
     fds: Handed,
 ) -> Result<Answer, Refusal> {
@@ -146,15 +219,19 @@ async fn dispatch_open(
     // Taken when it is used, and held over no wait: a lock meanwhile leaves no value behind.
     let vault = || keeper.open().map(|open| open.vault);
     match request {
-        Request::Resolve(ask) => return projects::resolve(keeper, peer, &ask, fds).await,
+        Request::Resolve(ask) => {
+            let answers = session.answers(keeper, witness.peer());
+            return projects::resolve(keeper, witness, &ask, fds, &answers).await;
+        }
         Request::Get { name, version } => {
             let vault = vault()?;
-            let permit = gate::admit_one(&vault, peer, &name, version)?;
+            let answers = session.answers(keeper, witness.peer());
+            let permit = gate::admit_one(&vault, witness, &name, version, &answers)?;
             return frames::value(vault.reveal_one(&permit)?);
         }
         Request::Original { path, part } => {
-            let permit = gate::admit_original(peer, &path, part);
             let vault = vault()?;
+            let permit = gate::admit_original(&vault, witness, &path, part)?;
             let (original, part) = vault.reveal_original(&permit)?;
             return frames::original(original, part);
         }
@@ -166,7 +243,8 @@ async fn dispatch_open(
         Request::Load { profile } => {
             let project = projects::project(keeper, fds).await?;
             session.loading = Some(project.directory.path.clone());
-            return projects::load(keeper, peer, profile.as_ref(), &project);
+            let answers = session.answers(keeper, witness.peer());
+            return projects::load(keeper, witness, profile.as_ref(), &project, &answers);
         }
         Request::Bindings { profile } => {
             return projects::bindings(keeper, profile.as_ref(), fds).await;
@@ -177,20 +255,56 @@ async fn dispatch_open(
         Request::PutOriginal(part) => session.staging(keeper).put_original(part)?,
         Request::Commit => {
             let change = Change::Put(session.staging(keeper).take()?);
-            return encode(&Reply::Committed(keeper.change(change).await?));
+            let written = record::change(keeper, witness, change).await?;
+            return encode(&Reply::Committed(written));
         }
-        Request::Remove { names } => drop(keeper.change(Change::Remove(bounded(names)?)).await?),
-        Request::Move { old, new } => drop(keeper.change(Change::Move(old, new)).await?),
-        Request::Allow { manifest } => projects::allow(keeper, manifest, fds).await?,
-        Request::Deny => projects::deny(keeper, fds).await?,
-        rare => return dispatch_rare(keeper, rare).await,
+        Request::Remove { names } => {
+            record::change(keeper, witness, Change::Remove(bounded(names)?)).await?;
+        }
+        Request::Move { old, new } => {
+            record::change(keeper, witness, Change::Move(old, new)).await?;
+        }
+        Request::Allow { manifest } => projects::allow(keeper, witness, manifest, fds).await?,
+        Request::Deny => projects::deny(keeper, witness, fds).await?,
+        rare => return dispatch_rare(keeper, session, witness, rare, fds).await,
     }
     encode(&Reply::Done)
 }
 
 /// What a human asks once in a while.
-async fn dispatch_rare(_keeper: &Keeper, _request: Request) -> Result<Answer, Refusal> {
-    Err(Refusal::UnknownOp)
+async fn dispatch_rare(
+    keeper: &Keeper,
+    session: &mut Session,
+    witness: &Witness<'_>,
+    request: Request,
+    fds: Handed,
+) -> Result<Answer, Refusal> {
+    match request {
+        Request::Ask(ask) => asking::ask(keeper, session, witness, ask, fds).await?,
+        Request::Audit(ask) => return record::page(keeper, ask).await,
+        Request::VerifyAudit => return record::check(keeper).await,
+        Request::Recipients => {
+            return encode(&Reply::Recipients(keeper.open()?.vault.recipients()));
+        }
+        Request::AddRecipient { recipient } => {
+            let change = Change::AddRecipient(read_recipient(&recipient)?);
+            record::change(keeper, witness, change).await?;
+        }
+        Request::RemoveRecipient { recipient } => {
+            let change = Change::RemoveRecipient(read_recipient(&recipient)?);
+            record::change(keeper, witness, change).await?;
+        }
+        Request::Rekey { key } => {
+            keeper.rekey(key).await?;
+            witness.changes(Deed::Rekeyed, None, &[]);
+        }
+        _ => return Err(Refusal::UnknownOp),
+    }
+    encode(&Reply::Done)
+}
+
+fn read_recipient(text: &str) -> Result<Recipient, Refusal> {
+    Recipient::parse(text).ok_or(Refusal::BadRecipient)
 }
 
 fn bounded(names: Vec<SecretName>) -> Result<Vec<SecretName>, Refusal> {

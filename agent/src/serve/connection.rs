@@ -21,7 +21,7 @@ use tokio::io::Interest;
 
 /// Serves a connection until it ends.
 pub async fn serve(socket: Socket, place: Place, peer: Peer, keeper: Rc<Keeper>) {
-    let mut session = Session::default();
+    let mut session = Session::new(socket.clone());
     let mut inbox = Inbox::new(socket.clone(), keeper.mounts);
     let mut patience = HEADER_MILLIS_MAX;
     loop {

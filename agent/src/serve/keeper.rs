@@ -4,29 +4,34 @@
 //! Reading is from memory and never waits for a write: the old vault is served until the
 //! new one is on disk. The keeper decides nothing about who may have what.
 
+use super::asking::Asks;
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
 use super::timer::Timing;
+use crate::audit::chain::Root;
+use crate::audit::recorder::Recorder;
 use crate::config::Config;
 use crate::deadline::{self, Deadline};
 use crate::health::Findings;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
+use crate::peer::Peer;
 use crate::places::Places;
 use crate::spawner::Spawner;
 use crate::stamps::Stamps;
 use crate::vault::Vault;
 use crate::vault::change::Change;
 use crate::vault::difference::Difference;
+use crate::vault::seal::Identity;
 use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
-use keyagent_wire::event::Why;
+use keyagent_wire::event::{What, Why};
 use keyagent_wire::health::{Check, Grade, Health};
 use keyagent_wire::reply::{Status, VaultState, Written};
-use keyagent_wire::request::{Init, Key, Seal, Unlock};
+use keyagent_wire::request::{Init, Unlock};
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -50,9 +55,9 @@ const LOOKS_MAX: usize = 16;
 
 /// The vault of this agent.
 pub struct Keeper {
-    places: Arc<Places>,
+    pub(super) places: Arc<Places>,
     config: Config,
-    spawner: Arc<Spawner>,
+    pub(super) spawner: Arc<Spawner>,
     findings: RefCell<Findings>,
     state: RefCell<State>,
     /// Parsed manifests.
@@ -64,13 +69,21 @@ pub struct Keeper {
     failures: Cell<u32>,
     timing: Timing,
     /// Held by whoever changes the vault's files.
-    turn: Mutex<()>,
+    pub(super) turn: Mutex<()>,
     /// Held by whoever derives a key: one at a time, at 256 MiB each.
-    deriving: Mutex<()>,
-    unlocks: Door,
+    pub(super) deriving: Mutex<()>,
+    pub(super) unlocks: Door,
     changes: Door,
     looks: Door,
     stamps: Arc<Stamps>,
+    /// What the human is asked, and has confirmed.
+    pub asks: Asks,
+    /// The audit log.
+    pub audit: Recorder,
+    /// Told when an anchor of the audit log is to be written.
+    pub anchors: Rc<Notify>,
+    /// Held by whoever writes an anchor.
+    anchoring: Mutex<()>,
     /// Whatever may wait for a file system of a client's choice.
     pub mounts: &'static Mounts,
     /// Told when the agent should stop.
@@ -88,12 +101,18 @@ impl Keeper {
     /// A keeper of what is at those places.
     pub fn new(places: Places, config: Config, spawner: Spawner, findings: Findings) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
+        let anchors = Rc::new(Notify::new());
+        let heard = anchors.clone();
+        let audit = Recorder::start(places.state(), move || heard.notify_one());
         let keeper = Self {
             places: Arc::new(places),
             config,
             spawner: Arc::new(spawner),
             findings: RefCell::new(findings),
             stamps,
+            audit,
+            anchors,
+            anchoring: Mutex::new(()),
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
             staged_bytes: Rc::default(),
@@ -105,6 +124,7 @@ impl Keeper {
             unlocks: Door::new(UNLOCKS_MAX),
             changes: Door::new(CHANGES_MAX),
             looks: Door::new(LOOKS_MAX),
+            asks: Asks::new(),
             mounts: Mounts::start(),
             stop: Notify::new(),
         };
@@ -123,7 +143,7 @@ impl Keeper {
         &self.config
     }
 
-    /// The way to helpers.
+    /// What starts helpers.
     pub fn spawner(&self) -> &Spawner {
         &self.spawner
     }
@@ -140,7 +160,13 @@ impl Keeper {
         }
         let found = self.found();
         let is_news = !matches!(found, State::Missing | State::Unusable(_));
+        let is_open = matches!(found, State::Open { .. });
         *self.state.borrow_mut() = found;
+        if is_open {
+            self.begin_time(None);
+            self.adopt();
+            self.audit.happened(What::Unlocked, None);
+        }
         if is_news {
             self.stamps.bump_all();
         }
@@ -163,10 +189,27 @@ impl Keeper {
         }
     }
 
+    /// Has the audit log begin, or go on, as the identity's own.
+    pub fn adopt(&self) {
+        if let Ok(identity) = Identity::kept() {
+            self.audit.adopt(&Root::of(&identity));
+            stack::burn_deep();
+        }
+    }
+
+    /// Whether the vault is open.
+    pub fn is_open(&self) -> bool {
+        matches!(*self.state.borrow(), State::Open { .. })
+    }
+
     /// The open vault, or why there is none. The one gate above every operation on it.
     pub fn open(&self) -> Result<Open, Refusal> {
         self.lock_if_over();
         self.examine();
+        // After a disk error there may be none yet.
+        if self.is_open() && self.audit.needs_root() {
+            self.adopt();
+        }
         match &*self.state.borrow() {
             State::Open { open, .. } => Ok(open.clone()),
             State::Locked => Err(Refusal::Locked),
@@ -217,15 +260,9 @@ impl Keeper {
         let _inside = self.unlocks.enter()?;
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
-        let passphrase = match ask.seal {
-            Seal::Nothing => None,
-            Seal::Passphrase(passphrase) => Some(passphrase),
-            Seal::Keyring(_) | Seal::Identity(_) => return Err(Refusal::UnknownOp),
-        };
         let opening = Opening::begin();
-        let made = blocking(move || {
-            store::init(&places, &spawner, passphrase.as_ref(), &ask.recipients, opening)
-        });
+        let made =
+            blocking(move || store::init(&places, &spawner, ask.seal, &ask.recipients, opening));
         let made = made.await?;
         if !opening.stands() {
             return Err(Refusal::Locked);
@@ -241,7 +278,7 @@ impl Keeper {
     pub async fn unlock(&self, ask: Unlock) -> Result<(), Refusal> {
         self.lock_if_over();
         self.examine();
-        let most = self.config.lock.hard;
+        let most = self.config.lock.hard();
         if ask.seconds.is_some_and(|seconds| seconds > most.as_secs()) {
             return Err(Refusal::TooLong(most.as_secs()));
         }
@@ -259,6 +296,11 @@ impl Keeper {
         }
         let _inside = self.unlocks.enter()?;
         let result = self.unlock_once(ask, Opening::begin()).await;
+        self.hold_back(result).await
+    }
+
+    /// Lets the answer to a wrong passphrase wait.
+    pub(super) async fn hold_back(&self, result: Result<(), Refusal>) -> Result<(), Refusal> {
         match &result {
             Ok(()) => self.failures.set(0),
             Err(Refusal::WrongPassphrase) => {
@@ -274,13 +316,9 @@ impl Keeper {
 
     /// Opens nothing if the vault was locked since that opening began.
     async fn unlock_once(&self, ask: Unlock, opening: Opening) -> Result<(), Refusal> {
+        let passphrase = self.passphrase_of(ask.key).await?;
         let deriving = self.deriving.lock().await;
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
-        let passphrase = match ask.key {
-            Key::Stored => None,
-            Key::Passphrase(passphrase) => Some(passphrase),
-            Key::Pinentry(_) => return Err(Refusal::UnknownOp),
-        };
         let known = match &*self.state.borrow() {
             // Another has opened it while this one waited.
             State::Open { .. } if !ask.accept_rollback => return Ok(()),
@@ -289,10 +327,7 @@ impl Keeper {
         };
         let opened = blocking(move || match known {
             Some(open) => store::accept(&places, &open),
-            None => {
-                let passphrase = passphrase.as_ref();
-                store::open(&places, &spawner, passphrase, ask.accept_rollback, opening)
-            }
+            None => store::open(&places, &spawner, passphrase, ask.accept_rollback, opening),
         });
         let opened = opened.await?;
         // `init` takes these two the other way round.
@@ -316,9 +351,10 @@ impl Keeper {
     }
 
     /// Forgets every value, at once. What has not been answered yet will be refused. Then
-    /// shells are told.
-    pub async fn lock(&self, why: Why) {
+    /// it is put on record, if that can be, and shells are told.
+    pub async fn lock(&self, why: Why, by: Option<&Peer>) {
         if self.forget(why) {
+            self.audit.locked(why, by);
             self.tell_all().await;
         }
     }
@@ -333,6 +369,7 @@ impl Keeper {
     /// Forgets every value before this returns. Shells are told when there is time for it.
     pub fn lock_at_once(&self, why: Why) {
         if self.forget(why) {
+            self.audit.locked(why, None);
             let stamps = self.stamps.clone();
             drop(spawn_blocking(move || stamps.bump_all()));
         }
@@ -341,13 +378,15 @@ impl Keeper {
     /// From now on it is open, and for how long. An identity that is not sealed opens without
     /// a human: it would only be in the way to lock it for being idle.
     fn begin_time(&self, seconds: Option<u64>) {
-        let limits = &self.config.lock;
+        let lock = &self.config.lock;
         let hard = seconds.map(Duration::from_secs);
-        let deadline = match store::look(&self.places) {
-            Found::Plain => hard.map(|hard| Deadline::new(deadline::now(), hard, hard)),
-            _ => Some(Deadline::new(deadline::now(), limits.idle, hard.unwrap_or(limits.hard))),
+        let limits = match store::look(&self.places) {
+            Found::Plain => lock.unsealed().or(hard.map(|hard| (hard, hard))),
+            _ => Some((lock.idle(), lock.hard())),
         };
-        self.timing.set(deadline);
+        self.timing.set(
+            limits.map(|(idle, most)| Deadline::new(deadline::now(), idle, hard.unwrap_or(most))),
+        );
     }
 
     /// When it locks by itself.
@@ -358,6 +397,7 @@ impl Keeper {
     /// Whether there was anything to forget.
     fn forget(&self, why: Why) -> bool {
         sealed::forget_all();
+        self.asks.clear();
         for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
             staging.borrow_mut().forget();
         }
@@ -455,6 +495,8 @@ impl Keeper {
                 tracing::info!(generation = newer.vault.generation(), "vault reloaded");
                 let (old, new) = (open.vault.clone(), newer.vault.clone());
                 (*open, *stale) = (newer, None);
+                self.asks.settle(&new);
+                self.audit.happened(What::Reloaded, None);
                 return Some((old, new));
             }
             Err(refusal) => {
@@ -465,18 +507,32 @@ impl Keeper {
         None
     }
 
+    /// Writes the anchor of the audit log that is due. An older one never comes after a newer.
+    pub async fn write_anchor(&self) {
+        let _anchoring = self.anchoring.lock().await;
+        let Some(anchor) = self.audit.anchor() else { return };
+        if let Err(error) = blocking(move || anchor.write()).await {
+            tracing::warn!(%error, "cannot write the state of the audit log");
+        }
+    }
+
     /// Waits for a write that is under way.
     pub async fn settle(&self) {
         let _turn = self.turn.lock().await;
     }
 
-    fn install(&self, open: Open) {
+    pub(super) fn install(&self, open: Open) {
+        self.asks.settle(&open.vault);
+        let was_open = self.is_open();
         *self.state.borrow_mut() = State::Open { open, stale: None };
+        if !was_open {
+            self.adopt();
+        }
     }
 }
 
 /// Runs it off the loop, and leaves nothing of it on that thread's stack.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
     let work = move || {
         let done = work();
         stack::burn_deep();
@@ -488,9 +544,15 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::asking::ASKS_MAX;
 
     #[test]
     fn the_doors_leave_room_for_others() {
-        const { assert!(UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX < keyagent_wire::frame::CONNECTIONS_MAX) };
+        const {
+            assert!(
+                UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX + ASKS_MAX
+                    < keyagent_wire::frame::CONNECTIONS_MAX
+            )
+        };
     }
 }

@@ -3,6 +3,7 @@
 //! A peer of another uid is gone before a byte of it is read.
 
 mod answer;
+mod asking;
 mod connection;
 mod door;
 mod frames;
@@ -10,7 +11,10 @@ mod inbox;
 mod keeper;
 pub mod listen;
 mod mounts;
+mod pinentry;
 mod projects;
+mod record;
+mod resealing;
 mod roster;
 mod selfcheck;
 mod session;
@@ -69,7 +73,7 @@ pub fn run(
         .thread_keep_alive(Duration::from_secs(1))
         .build()?;
     let served = LocalSet::new().block_on(&runtime, async {
-        let anchors = Anchors::of(&listener, &places);
+        let anchors = Anchors::of(&places);
         let keeper = Rc::new(Keeper::new(places, config, spawner, findings));
         let listener = UnixListener::from_std(listener)?;
         let (mut terminate, mut interrupt) =
@@ -78,6 +82,8 @@ pub fn run(
         spawn_local(follow_changes(keeper.clone(), anchors));
         spawn_local(timer::lock_in_time(keeper.clone()));
         spawn_local(session::lock_with_session(keeper.clone()));
+        spawn_local(record::write_anchors(keeper.clone()));
+        spawn_local(record::end_epochs(keeper.clone()));
         ready();
         tokio::select! {
             () = accept(&listener, &keeper) => {}
@@ -85,8 +91,9 @@ pub fn run(
             _ = interrupt.recv() => {}
             () = keeper.stop.notified() => {}
         }
-        keeper.lock(Why::Stopped).await;
+        keeper.lock(Why::Stopped, None).await;
         keeper.settle().await;
+        record::end(&keeper).await;
         leave();
         tracing::info!("stopped");
         Ok(())
@@ -109,7 +116,12 @@ async fn accept(listener: &UnixListener, keeper: &Rc<Keeper>) {
             tokio::time::sleep(REST).await;
         }
         let socket = next(listener).await;
-        let Some(peer) = Peer::of(&socket, ours) else { continue };
+        let Some(peer) = Peer::of(&socket, ours) else {
+            if let Some((uid, pid)) = Peer::stranger(&socket) {
+                keeper.audit.stranger(uid, pid);
+            }
+            continue;
+        };
         let socket = Rc::new(socket);
         let place = roster.add(number, socket.clone());
         spawn_local(connection::serve(socket, place, peer, keeper.clone()));
@@ -128,7 +140,7 @@ async fn next(listener: &UnixListener) -> UnixStream {
 
 async fn lock_on_hangup(keeper: Rc<Keeper>, mut hangup: Signal) {
     while hangup.recv().await.is_some() {
-        keeper.lock(Why::Signal).await;
+        keeper.lock(Why::Signal, None).await;
     }
 }
 
@@ -147,6 +159,6 @@ async fn follow_changes(keeper: Rc<Keeper>, anchors: Anchors) {
         tokio::time::sleep(QUIET).await;
         keeper.reload().await;
     }
-    keeper.lock(Why::Usurped).await;
+    keeper.lock(Why::Usurped, None).await;
     keeper.stop.notify_one();
 }

@@ -6,11 +6,13 @@
 use super::frames::{self, Answer, encode};
 use super::keeper::Keeper;
 use super::mounts::Handed;
+use super::record;
+use crate::ask::{Answers, Wanted};
+use crate::audit::witness::Witness;
 use crate::gate::{self, Stand};
 use crate::grant::{self, Grant};
 use crate::manifest::project::{Project, glance, look, look_at_directory};
 use crate::manifest::{Entry, edit, parse};
-use crate::peer::Peer;
 use crate::review::review as review_of;
 use crate::vault::change::Change;
 use crate::vault::store;
@@ -24,29 +26,52 @@ use nix::sys::stat::stat;
 /// The env of a command, or of a tool.
 pub async fn resolve(
     keeper: &Keeper,
-    peer: &Peer,
+    witness: &Witness<'_>,
     ask: &Resolve,
     fds: Handed,
+    answers: &Answers<'_>,
 ) -> Result<Answer, Refusal> {
+    let project = asking_project(keeper, ask, fds).await?;
+    // It may have been locked while a file system took its time.
+    let vault = keeper.open()?.vault;
+    let permit = gate::admit_env(&vault, witness, &stand(keeper, project.as_ref()), ask, answers)?;
+    frames::env(&vault.reveal(&permit)?)
+}
+
+/// What the human would be asked about before that env is handed out.
+pub async fn wanted(
+    keeper: &Keeper,
+    ask: &Resolve,
+    fds: Handed,
+    answers: &Answers<'_>,
+) -> Result<Vec<Wanted>, Refusal> {
+    let project = asking_project(keeper, ask, fds).await?;
+    let vault = keeper.open()?.vault;
+    gate::wanted_for_env(&vault, &stand(keeper, project.as_ref()), ask, answers)
+}
+
+async fn asking_project(
+    keeper: &Keeper,
+    ask: &Resolve,
+    fds: Handed,
+) -> Result<Option<Project>, Refusal> {
     if ask.only.len() + ask.extra.len() > NAMES_MAX {
         return Err(Refusal::TooLarge(Limit::Names));
     }
-    let project = optional_project(keeper, fds).await?;
-    // It may have been locked while a file system took its time.
-    let vault = keeper.open()?.vault;
-    let permit = gate::admit_env(&vault, peer, &stand(keeper, project.as_ref()), ask)?;
-    frames::env(&vault.reveal(&permit)?)
+    optional_project(keeper, fds).await
 }
 
 /// The env of a shell.
 pub fn load(
     keeper: &Keeper,
-    peer: &Peer,
+    witness: &Witness<'_>,
     profile: Option<&ProfileName>,
     project: &Project,
+    answers: &Answers<'_>,
 ) -> Result<Answer, Refusal> {
     let vault = keeper.open()?.vault;
-    let permit = gate::admit_load(&vault, peer, &stand(keeper, Some(project)), profile)?;
+    let permit =
+        gate::admit_load(&vault, witness, &stand(keeper, Some(project)), profile, answers)?;
     frames::loaded(&vault.reveal(&permit)?)
 }
 
@@ -63,6 +88,7 @@ pub async fn bindings(
         Bound {
             version: secret.map(Secret::active_number),
             exec_only: secret.is_some_and(Secret::exec_only),
+            confirm: secret.map(Secret::confirm).unwrap_or_default(),
             binding: entry.binding,
         }
     };
@@ -73,7 +99,12 @@ pub async fn bindings(
 }
 
 /// Trusts the manifest, if it is the one that was shown.
-pub async fn allow(keeper: &Keeper, shown: [u8; 32], fds: Handed) -> Result<(), Refusal> {
+pub async fn allow(
+    keeper: &Keeper,
+    witness: &Witness<'_>,
+    shown: [u8; 32],
+    fds: Handed,
+) -> Result<(), Refusal> {
     let project = project(keeper, fds).await?;
     if project.hash != shown {
         return Err(Refusal::Changed);
@@ -85,7 +116,7 @@ pub async fn allow(keeper: &Keeper, shown: [u8; 32], fds: Handed) -> Result<(), 
         channels: [Channel::Exec, Channel::Export].into(),
         created: store::now(),
     };
-    keeper.change(Change::Allow(grant)).await.map(drop)
+    record::change(keeper, witness, Change::Allow(grant)).await.map(drop)
 }
 
 /// The text of a manifest with more bindings.
@@ -107,9 +138,9 @@ pub async fn review(keeper: &Keeper, fds: Handed) -> Result<Answer, Refusal> {
 }
 
 /// Takes the trust of a directory back.
-pub async fn deny(keeper: &Keeper, fds: Handed) -> Result<(), Refusal> {
+pub async fn deny(keeper: &Keeper, witness: &Witness<'_>, fds: Handed) -> Result<(), Refusal> {
     let directory = keeper.look(fds, |fds| look_at_directory(&fds[0])).await??;
-    keeper.change(Change::Deny(directory)).await.map(drop)
+    record::change(keeper, witness, Change::Deny(directory)).await.map(drop)
 }
 
 async fn optional_project(keeper: &Keeper, fds: Handed) -> Result<Option<Project>, Refusal> {

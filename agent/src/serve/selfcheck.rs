@@ -2,8 +2,8 @@
 //! a next agent would look. It looks, and decides nothing.
 
 use crate::places::Places;
+use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
-use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
 /// The places that must stay what they were, as device and inode.
@@ -16,31 +16,27 @@ pub struct Adrift;
 impl Anchors {
     /// The socket, and the directories that this process was closed in with: one that is made
     /// anew under the same name is out of its reach.
-    pub fn of(listener: &UnixListener, places: &Places) -> Self {
-        let paths = [socket(listener, places), places.data().to_owned(), places.state().to_owned()];
+    pub fn of(places: &Places) -> Self {
+        let paths = [places.socket().path(), places.data().to_owned(), places.state().to_owned()];
         Self(paths.map(|path| (path.clone(), identity(&path))).into())
     }
 
     /// Whether all of them are what they were.
     pub fn hold(&self) -> Result<(), Adrift> {
         for (path, was) in &self.0 {
-            if was.is_some() && identity(path) != *was {
+            let is = path.symlink_metadata().map(|facts| (facts.dev(), facts.ino()));
+            let is_lost = match is {
+                Ok(is) => *was != Some(is),
+                // Whatever else goes wrong there, it may come right.
+                Err(error) => error.kind() == ErrorKind::NotFound,
+            };
+            if was.is_some() && is_lost {
                 let path = keyagent_wire::escape(path.as_os_str().as_encoded_bytes());
                 tracing::warn!(path, "it is another now, or gone: this agent ends");
                 return Err(Adrift);
             }
         }
         Ok(())
-    }
-}
-
-/// A socket of our own is bound by way of its directory's descriptor, so it has another name.
-fn socket(listener: &UnixListener, places: &Places) -> PathBuf {
-    let bound = listener.local_addr().ok();
-    let bound = bound.as_ref().and_then(|address| address.as_pathname());
-    match bound.filter(|path| !path.starts_with("/proc")) {
-        Some(path) => path.to_owned(),
-        None => places.socket().path(),
     }
 }
 
@@ -58,8 +54,7 @@ mod tests {
         let root = std::env::temp_dir().join(format!("anchors-{}", std::process::id()));
         let (kept, absent) = (root.join("kept"), root.join("absent"));
         fs::create_dir_all(&kept).expect("ours");
-        let anchors =
-            Anchors([&kept, &absent].map(|path| (path.clone(), identity(path))).to_vec());
+        let anchors = Anchors([&kept, &absent].map(|path| (path.clone(), identity(path))).to_vec());
         assert_eq!(anchors.hold(), Ok(()));
         fs::create_dir(&absent).expect("ours");
         assert_eq!(anchors.hold(), Ok(()), "what was not there is not missed");

@@ -109,7 +109,7 @@ impl AsFd for Descriptor {
 }
 
 impl Timer {
-    #[expect(deprecated, reason = "its successor is unsafe; ours owns its descriptor to the end")]
+    #[expect(deprecated, reason = "its successor asks for a promise that only sys may give")]
     fn new() -> io::Result<Self> {
         let flags = TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC;
         let timer = TimerFd::new(ClockId::CLOCK_BOOTTIME, flags)?;

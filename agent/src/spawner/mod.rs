@@ -5,6 +5,9 @@
 //! that ends; it outlives neither the spawner nor, therefore, the agent.
 
 pub mod chunk;
+pub mod identity;
+pub mod keyring;
+mod pinentry;
 mod process;
 pub mod scrypt;
 pub mod session;
@@ -17,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
 
 /// The longest job, in bytes.
 const JOB_BYTES_MAX: usize = 16 * 1024;
@@ -37,6 +41,38 @@ pub enum Job {
     WatchSession {
         /// Whether sleep is to be held up.
         delays_sleep: bool,
+    },
+    /// Become a program that asks the human.
+    Pinentry {
+        /// The program, by its absolute path.
+        program: PathBuf,
+        /// The variables that say where the screen is.
+        env: Vec<(String, String)>,
+    },
+    /// Unseal by an age identity of the user's own, whose file is there.
+    UnsealByIdentity {
+        /// An absolute path.
+        path: String,
+    },
+    /// Seal to one.
+    SealByIdentity {
+        /// An absolute path.
+        path: String,
+    },
+    /// Look a passphrase up in the OS keyring.
+    KeyringGet {
+        /// Under which name.
+        entry: String,
+    },
+    /// Keep one there.
+    KeyringKeep {
+        /// Under which name.
+        entry: String,
+    },
+    /// Take one away.
+    KeyringForget {
+        /// Under which name.
+        entry: String,
     },
 }
 

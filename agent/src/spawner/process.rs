@@ -1,6 +1,6 @@
 //! The spawner's own process: takes jobs, forks a helper for each, knows nothing else.
 
-use super::{JOB_BYTES_MAX, Job, scrypt, session};
+use super::{JOB_BYTES_MAX, Job, identity, keyring, pinentry, scrypt, session};
 use keyagent_sys::detach::{Side, depend_on_parent, forget_children, fork, keep_only};
 use keyagent_sys::message::receive_blocking;
 use nix::unistd::setsid;
@@ -52,6 +52,12 @@ fn help(job: &Job, stream: OwnedFd) -> ! {
         Job::Unseal => scrypt::unseal_here(stream),
         Job::Seal => scrypt::seal_here(stream),
         Job::WatchSession { delays_sleep } => session::watch_here(stream, *delays_sleep),
+        Job::Pinentry { program, env } => pinentry::run_here(stream, program, env),
+        Job::UnsealByIdentity { path } => identity::unseal_here(stream, path),
+        Job::SealByIdentity { path } => identity::seal_here(stream, path),
+        Job::KeyringGet { entry } => keyring::get_here(stream, entry),
+        Job::KeyringKeep { entry } => keyring::keep_here(stream, entry),
+        Job::KeyringForget { entry } => keyring::forget_here(stream, entry),
     };
     exit(if done.is_ok() { 0 } else { 1 })
 }

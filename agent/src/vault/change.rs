@@ -3,14 +3,17 @@
 //! A change is applied to whatever vault is on disk when its turn comes, so it names what
 //! it wants and carries no state of the vault that it was asked against.
 
+use super::seal::Recipient;
 use super::sealed::{Locked, Sealed};
 use super::{Original, Secret, VERSIONS_MAX, Vault, Version};
 use crate::grant::{Directory, GRANTS_PER_DIRECTORY_MAX, Grant};
 use keyagent_wire::reply::{Outcome, VersionState, Written};
 use keyagent_wire::request::Clash;
-use keyagent_wire::{Confirm, Note, Refusal, SecretName};
+use keyagent_wire::{Confirm, Limit, Note, Refusal, SecretName};
 use std::sync::Arc;
 
+/// How many others may read a vault: the header of its file must stay short.
+pub const RECIPIENTS_MAX: usize = 32;
 /// How many names `NAME-2`, `NAME-3`, … are tried.
 const RENAMES_MAX: u32 = 10_000;
 
@@ -26,6 +29,10 @@ pub enum Change {
     Allow(Grant),
     /// A directory is trusted no more.
     Deny(Directory),
+    /// One more can read the vault file, from now on.
+    AddRecipient(Recipient),
+    /// One can read it no more, from now on.
+    RemoveRecipient(Recipient),
 }
 
 /// One thing that waits for its commit.
@@ -64,6 +71,8 @@ impl Change {
             Self::Move(old, new) => rename(&mut next, old, new)?,
             Self::Allow(grant) => allow(&mut next, grant),
             Self::Deny(directory) => deny(&mut next, directory),
+            Self::AddRecipient(recipient) => add_recipient(&mut next, recipient)?,
+            Self::RemoveRecipient(recipient) => remove_recipient(&mut next, recipient)?,
         };
         next.generation += 1;
         Ok((changed.then_some(next), written))
@@ -127,8 +136,14 @@ fn put_one(
         return Ok((Outcome::Created, true));
     };
     let same = old.active().value.same_as(&put.value)?;
+    // Who sets a value of their own must not get at those that a human was to be asked about.
+    let is_lowered = put.confirm.is_some_and(|confirm| confirm < old.confirm);
     let secret = Secret {
-        versions: if same { old.versions.clone() } else { succeed(old, put, now) },
+        versions: match same {
+            true => old.versions.clone(),
+            false if is_lowered => vec![version(next_number(old), put, now)],
+            false => succeed(old, put, now),
+        },
         exec_only: put.exec_only.unwrap_or(old.exec_only),
         confirm: put.confirm.unwrap_or(old.confirm),
         note: put.note.clone().or_else(|| old.note.clone()),
@@ -142,12 +157,16 @@ fn put_one(
 
 /// The versions with one more. What was active stays readable, in grace.
 fn succeed(old: &Secret, put: &Put, now: u64) -> Vec<Arc<Version>> {
-    let number = old.versions.iter().map(|v| v.number).max().unwrap_or(0) + 1;
+    let number = next_number(old);
     let kept = old.versions.len().min(VERSIONS_MAX - 1);
     let mut versions: Vec<_> =
         old.versions[old.versions.len() - kept..].iter().map(retire).collect();
     versions.push(version(number, put, now));
     versions
+}
+
+fn next_number(old: &Secret) -> u32 {
+    old.versions.iter().map(|v| v.number).max().unwrap_or(0) + 1
 }
 
 fn retire(version: &Arc<Version>) -> Arc<Version> {
@@ -213,6 +232,34 @@ fn deny(vault: &mut Vault, directory: &Directory) -> bool {
     let same_inode = |d: &Directory| d.device == directory.device && d.inode == directory.inode;
     vault.grants.retain(|g| !(same_inode(&g.directory) || g.directory.path == directory.path));
     vault.grants.len() != before
+}
+
+fn add_recipient(vault: &mut Vault, recipient: &Recipient) -> Result<bool, Refusal> {
+    if place_of(vault, recipient).is_some() {
+        return Err(Refusal::RecipientExists);
+    }
+    // The first is the identity's own.
+    if vault.recipients.len() > RECIPIENTS_MAX {
+        return Err(Refusal::TooLarge(Limit::Recipients));
+    }
+    vault.recipients.push(recipient.clone());
+    Ok(true)
+}
+
+fn remove_recipient(vault: &mut Vault, recipient: &Recipient) -> Result<bool, Refusal> {
+    match place_of(vault, recipient) {
+        None => Err(Refusal::NoSuchRecipient),
+        Some(0) => Err(Refusal::OwnRecipient),
+        Some(at) => {
+            vault.recipients.remove(at);
+            Ok(true)
+        }
+    }
+}
+
+fn place_of(vault: &Vault, recipient: &Recipient) -> Option<usize> {
+    let text = recipient.text();
+    vault.recipients.iter().position(|other| other.text() == text)
 }
 
 #[cfg(test)]

@@ -50,7 +50,8 @@ fn secrets(old: &Vault, new: &Vault) -> BTreeSet<SecretName> {
 fn is_same(a: &Arc<Secret>, b: &Arc<Secret>) -> bool {
     let (x, y) = (a.active(), b.active());
     Arc::ptr_eq(a, b)
-        || a.exec_only == b.exec_only
+        || a.kept_from_shells() == b.kept_from_shells()
+            && a.exec_only == b.exec_only
             && x.number == y.number
             && x.value.same_as(&y.value) == Ok(true)
 }

@@ -113,6 +113,18 @@ pub fn remove_leftover(path: &Path) -> io::Result<()> {
     ignore_missing(fs::remove_file(temp_path(path)))
 }
 
+/// Takes a file away, if it is there, for good.
+pub fn remove(path: &Path) -> io::Result<()> {
+    ignore_missing(fs::remove_file(path))?;
+    open_directory(path)?.sync_all()
+}
+
+/// Puts one file in the place of another, for good.
+pub fn rename(from: &Path, to: &Path) -> io::Result<()> {
+    fs::rename(from, to)?;
+    open_directory(to)?.sync_all()
+}
+
 /// The path of a backup, from 1.
 pub fn backup_path(path: &Path, number: u8) -> PathBuf {
     suffixed(path, &format!(".{number}"))

@@ -7,10 +7,13 @@
 pub mod change;
 pub mod difference;
 pub mod file;
+pub mod foreign;
 pub mod format;
+pub mod rekeying;
 pub mod seal;
 pub mod sealed;
 pub mod store;
+pub mod unsealing;
 pub mod watch;
 
 use crate::gate::Permit;
@@ -81,6 +84,11 @@ impl Vault {
         self.generation
     }
 
+    /// Who can read the file, the identity's own recipient first, as age writes them.
+    pub fn recipients(&self) -> Vec<String> {
+        self.recipients.iter().map(Recipient::text).collect()
+    }
+
     /// Whether there is a secret of that name.
     pub fn has(&self, name: &SecretName) -> bool {
         self.secrets.contains_key(name)
@@ -104,6 +112,11 @@ impl Vault {
     /// The grants, for the gate to judge by.
     pub fn grants(&self) -> &[Grant] {
         &self.grants
+    }
+
+    /// Whether there is that part of that original.
+    pub fn has_original(&self, path: &[u8], part: u32) -> bool {
+        self.originals.get(path).is_some_and(|original| part < original.part_count())
     }
 
     /// The env that a permit stands for: which variable is made of which version. The one
@@ -145,9 +158,22 @@ impl Secret {
         self.active().number
     }
 
+    /// The number of that version, or of the one that is handed out.
+    pub fn number_of(&self, version: Option<u32>) -> Result<u32, Refusal> {
+        match version {
+            None => Ok(self.active_number()),
+            Some(n) => self.version(n).map(|v| v.number).ok_or(Refusal::NoSuchVersion(n)),
+        }
+    }
+
     /// Whether it is never exported.
     pub fn exec_only(&self) -> bool {
         self.exec_only
+    }
+
+    /// Whether no shell gets it by itself: it is never exported, or not without a question.
+    pub fn kept_from_shells(&self) -> bool {
+        self.exec_only || self.confirm != Confirm::None
     }
 
     /// When the human is asked before it leaves.

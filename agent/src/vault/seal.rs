@@ -1,4 +1,4 @@
-//! age: identities, sealing, unsealing. The one file that knows the crate.
+//! age: identities, sealing, unsealing. With `foreign.rs` the one file that knows the crate.
 //!
 //! It sees bytes, never paths. The header is measured before the crate sees it, because
 //! its parser is quadratic in the header; scrypt work is bounded on both sides, because
@@ -127,6 +127,11 @@ pub fn is_age(file: &[u8]) -> bool {
     file.starts_with(b"age-encryption.org/")
 }
 
+/// Whether an age file is sealed by passphrase: scrypt stands alone in its header.
+pub fn wants_passphrase(file: &[u8]) -> bool {
+    file.strip_prefix(MAGIC).is_some_and(|rest| rest.starts_with(b"-> scrypt "))
+}
+
 /// Seals to recipients.
 pub fn seal(plain: &[u8], recipients: &[Recipient]) -> Vec<u8> {
     let recipients = recipients.iter().map(|r| &r.0 as &dyn age::Recipient);
@@ -138,7 +143,7 @@ pub fn seal(plain: &[u8], recipients: &[Recipient]) -> Vec<u8> {
 
 /// Unseals with an identity. Nothing is released before the last chunk has verified.
 pub fn unseal(file: &[u8], identity: &Identity) -> Result<Zeroizing<Vec<u8>>, VaultFault> {
-    unwrap(file, &identity.age).map_err(fault_of)
+    unwrap(file, std::iter::once(&identity.age as _)).map_err(fault_of)
 }
 
 /// Seals by passphrase.
@@ -164,7 +169,7 @@ pub fn unseal_by_passphrase(file: &[u8], passphrase: &Value) -> Unsealing {
     let Some(secret) = secret_string(passphrase) else { return Unsealing::WrongPassphrase };
     let mut identity = scrypt::Identity::new(secret);
     identity.set_max_work_factor(WORK_FACTOR_MAX);
-    match unwrap(file, &identity) {
+    match unwrap(file, std::iter::once(&identity as _)) {
         Ok(plain) => Unsealing::Plain(plain),
         Err(Failure::Age(DecryptError::KeyDecryptionFailed | DecryptError::DecryptionFailed)) => {
             Unsealing::WrongPassphrase
@@ -173,9 +178,13 @@ pub fn unseal_by_passphrase(file: &[u8], passphrase: &Value) -> Unsealing {
     }
 }
 
-enum Failure {
+/// Why a file was not unsealed.
+pub(super) enum Failure {
+    /// It is no file for the crate.
     Measure(VaultFault),
+    /// What the crate says.
     Age(DecryptError),
+    /// It is damaged further on.
     Read,
 }
 
@@ -194,7 +203,8 @@ fn secret_string(passphrase: &Value) -> Option<SecretString> {
     std::str::from_utf8(passphrase.expose()).ok().map(SecretString::from)
 }
 
-fn wrap(encryptor: Encryptor, plain: &[u8]) -> Vec<u8> {
+/// Seals by whatever that encryptor has.
+pub(super) fn wrap(encryptor: Encryptor, plain: &[u8]) -> Vec<u8> {
     let mut file = Vec::with_capacity(plain.len() + plain.len() / 4096 + 4096);
     let mut writer = encryptor.wrap_output(&mut file).expect("a Vec takes every write");
     writer.write_all(plain).expect("a Vec takes every write");
@@ -202,11 +212,15 @@ fn wrap(encryptor: Encryptor, plain: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The buffer is the size of the file, so it never grows and leaves a copy behind.
-fn unwrap(file: &[u8], identity: &dyn age::Identity) -> Result<Zeroizing<Vec<u8>>, Failure> {
+/// Unseals by whichever of these does. The buffer is the size of the file, so it never grows
+/// and leaves a copy behind.
+pub(super) fn unwrap<'a>(
+    file: &[u8],
+    identities: impl Iterator<Item = &'a dyn age::Identity>,
+) -> Result<Zeroizing<Vec<u8>>, Failure> {
     measure(file).map_err(Failure::Measure)?;
     let decryptor = Decryptor::new_buffered(file).map_err(Failure::Age)?;
-    let mut reader = decryptor.decrypt(std::iter::once(identity)).map_err(Failure::Age)?;
+    let mut reader = decryptor.decrypt(identities).map_err(Failure::Age)?;
     let mut plain = Zeroizing::new(Vec::with_capacity(file.len()));
     reader.read_to_end(&mut plain).map_err(|_| Failure::Read)?;
     Ok(plain)

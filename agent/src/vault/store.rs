@@ -3,15 +3,16 @@
 //! All of it blocks, and scrypt takes a second: callers run it off the loop. Nothing here
 //! writes over a file that it could not read, whatever it is.
 
-use super::change::Change;
+use super::change::{Change, RECIPIENTS_MAX};
 use super::file::{self, BACKUPS};
 use super::format::Unread;
-use super::seal::{self, Identity, Recipient, Unsealing};
+use super::seal::{self, Identity, Recipient};
 use super::sealed::Opening;
-use super::{Vault, format};
+use super::{Vault, format, rekeying, unsealing};
 use crate::places::Places;
-use crate::spawner::{Spawner, scrypt};
+use crate::spawner::Spawner;
 use keyagent_wire::reply::Written;
+use keyagent_wire::request::Seal;
 use keyagent_wire::{Limit, Refusal, Value, VaultFault, VaultFile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -19,10 +20,6 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
-use zeroize::Zeroizing;
-
-/// How many others may read a vault: the header of its file must stay short.
-const RECIPIENTS_MAX: usize = 32;
 
 /// SHA-256 of a vault file as it lies on disk.
 pub type FileDigest = [u8; 32];
@@ -74,12 +71,12 @@ pub fn look(places: &Places) -> Found {
 pub fn init(
     places: &Places,
     spawner: &Spawner,
-    passphrase: Option<&Value>,
+    by: Seal,
     recipients: &[String],
     opening: Opening,
 ) -> Result<Open, Refusal> {
     if recipients.len() > RECIPIENTS_MAX {
-        return Err(Refusal::BadRecipient);
+        return Err(Refusal::TooLarge(Limit::Recipients));
     }
     let mut others = Vec::new();
     for text in recipients {
@@ -91,7 +88,7 @@ pub fn init(
     if places.vault().symlink_metadata().is_ok() || has_backups(places) {
         return Err(Refusal::VaultExists);
     }
-    let identity = identity_for_init(places, spawner, passphrase)?;
+    let identity = identity_for_init(places, spawner, by)?;
     let mut all = vec![identity.recipient()];
     all.extend(others);
     let mut vault = Vault::new(random_id()?, all);
@@ -105,24 +102,25 @@ pub fn init(
 pub fn open(
     places: &Places,
     spawner: &Spawner,
-    passphrase: Option<&Value>,
+    passphrase: Option<Value>,
     accept_rollback: bool,
     opening: Opening,
 ) -> Result<Open, Refusal> {
-    open_with(places, &identity_text(places, spawner, passphrase)?, accept_rollback, opening)
-}
-
-/// Opens the vault with the plain text of its identity, from wherever that comes.
-pub fn open_with(
-    places: &Places,
-    identity: &[u8],
-    accept_rollback: bool,
-    opening: Opening,
-) -> Result<Open, Refusal> {
-    let identity =
-        Identity::parse(identity).map_err(|fault| refusal(VaultFile::Identity, fault))?;
-    let open =
-        read(places, &identity).map_err(|unread| vault_refusal(places, &identity, unread))?;
+    let opened = unsealing::open(places, spawner, passphrase)?;
+    let mut identity = identity_of(&opened.text)?;
+    let mut found = read(places, &identity);
+    match found {
+        Ok(_) if places.next_identity().symlink_metadata().is_ok() => {
+            rekeying::forget_next(places);
+        }
+        Err(Unread::Fault(VaultFault::NotForUs | VaultFault::Forged)) => {
+            if let Some(next) = rekeying::resume(places, spawner, &identity, &opened.way)? {
+                (found, identity) = (read(places, &next), next);
+            }
+        }
+        _ => {}
+    }
+    let open = found.map_err(|why| vault_refusal(places, &identity, why))?;
     if let Err(fault) = check_state(places, &open.vault) {
         let backup = newest_backup(places, &identity, open.vault.generation + 1);
         if !accept_rollback {
@@ -132,6 +130,37 @@ pub fn open_with(
     write_state(places, &open.vault);
     identity.keep(opening)?;
     Ok(open)
+}
+
+/// Seals the identity anew.
+pub fn reseal(
+    places: &Places,
+    spawner: &Spawner,
+    passphrase: Option<Value>,
+    by: Seal,
+) -> Result<(), Refusal> {
+    let opened = unsealing::open(places, spawner, passphrase)?;
+    let _lock = file::lock(&places.lock()).map_err(not_written)?;
+    let mut text = opened.text;
+    if let Ok(bytes) = unsealing::read(&places.next_identity()) {
+        // A rekeying that was cut off: the one that opens the vault is the one to keep.
+        let next = unsealing::unseal(spawner, &bytes, &opened.way)?;
+        let opens = |text: &[u8]| Ok::<_, Refusal>(is_sealed_to(places, &identity_of(text)?));
+        if !opens(&text)? && opens(&next)? {
+            text = next;
+        }
+    }
+    unsealing::place(places, spawner, &text, by)?;
+    rekeying::forget_next(places);
+    Ok(())
+}
+
+fn is_sealed_to(places: &Places, identity: &Identity) -> bool {
+    let bytes = file::read_guarded(&places.vault());
+    bytes.is_ok_and(|bytes| {
+        let plain = seal::unseal(&bytes, identity);
+        plain.is_ok_and(|plain| format::check(&plain, identity).is_ok())
+    })
 }
 
 /// Reads the vault file again; none if it is the one that is open.
@@ -187,12 +216,16 @@ pub fn tidy(places: &Places) -> io::Result<()> {
         return Ok(());
     }
     let _lock = file::lock(&places.lock())?;
-    [places.vault(), places.identity(), places.state_file()]
-        .iter()
-        .try_for_each(|path| file::remove_leftover(path))
+    let backups = (1..=BACKUPS).map(|number| file::backup_path(&places.vault(), number));
+    [places.vault(), places.identity(), places.next_identity(), places.unlock_file()]
+        .into_iter()
+        .chain([places.state_file()])
+        .chain(backups)
+        .try_for_each(|path| file::remove_leftover(&path))
 }
 
-fn save(places: &Places, identity: &Identity, vault: Vault) -> Result<Open, Refusal> {
+/// Writes a vault, for that identity.
+pub(super) fn save(places: &Places, identity: &Identity, vault: Vault) -> Result<Open, Refusal> {
     let bytes = seal::seal(&format::write(&vault, identity)?, &vault.recipients);
     if bytes.len() as u64 > file::FILE_BYTES_MAX {
         return Err(Refusal::TooLarge(Limit::Vault));
@@ -206,7 +239,8 @@ fn save(places: &Places, identity: &Identity, vault: Vault) -> Result<Open, Refu
     Ok(Open { digest: digest(&bytes), vault: Arc::new(vault) })
 }
 
-fn read(places: &Places, identity: &Identity) -> Result<Open, Unread> {
+/// Reads the vault file.
+pub(super) fn read(places: &Places, identity: &Identity) -> Result<Open, Unread> {
     parse(&file::read_guarded(&places.vault())?, identity)
 }
 
@@ -215,44 +249,36 @@ fn parse(bytes: &[u8], identity: &Identity) -> Result<Open, Unread> {
     Ok(Open { vault: Arc::new(vault), digest: digest(bytes) })
 }
 
-fn identity_for_init(
-    places: &Places,
-    spawner: &Spawner,
-    passphrase: Option<&Value>,
-) -> Result<Identity, Refusal> {
-    match identity_text(places, spawner, passphrase) {
+fn identity_for_init(places: &Places, spawner: &Spawner, by: Seal) -> Result<Identity, Refusal> {
+    match unsealing::read(&places.identity()) {
         Err(Refusal::Vault { fault: VaultFault::Missing, .. }) => {}
-        known => {
-            let known = Identity::parse(&known?);
-            return known.map_err(|fault| refusal(VaultFile::Identity, fault));
-        }
+        known => return known_identity(places, spawner, &known?, by),
     }
     let identity = Identity::generate();
-    let text = identity.text();
-    let bytes = match passphrase {
-        Some(passphrase) => scrypt::seal(spawner, &text, passphrase)?,
-        None => text.to_vec(),
-    };
-    file::replace(&places.identity(), &bytes, 0, |_| true).map_err(not_written)?;
+    unsealing::place(places, spawner, &identity.text(), by)?;
     Ok(identity)
 }
 
-/// The plain text of the identity file.
-pub fn identity_text(
+/// One that an init which was cut off has left: it stays sealed as it is.
+fn known_identity(
     places: &Places,
     spawner: &Spawner,
-    passphrase: Option<&Value>,
-) -> Result<Zeroizing<Vec<u8>>, Refusal> {
-    let fault = |fault| refusal(VaultFile::Identity, fault);
-    let bytes = Zeroizing::new(file::read_guarded(&places.identity()).map_err(fault)?);
-    if !seal::is_age(&bytes) {
-        return Ok(bytes);
+    bytes: &[u8],
+    by: Seal,
+) -> Result<Identity, Refusal> {
+    let passphrase = match by {
+        Seal::Passphrase(passphrase) | Seal::Keyring(passphrase) => Some(passphrase),
+        Seal::Nothing | Seal::Identity(_) => None,
+    };
+    if !seal::is_age(bytes) {
+        return identity_of(bytes);
     }
-    match scrypt::unseal(spawner, &bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?)? {
-        Unsealing::Plain(text) => Ok(text),
-        Unsealing::WrongPassphrase => Err(Refusal::WrongPassphrase),
-        Unsealing::Fault(found) => Err(fault(found)),
-    }
+    identity_of(&unsealing::open(places, spawner, passphrase)?.text)
+}
+
+/// The identity of a file's plain text.
+pub(super) fn identity_of(text: &[u8]) -> Result<Identity, Refusal> {
+    Identity::parse(text).map_err(|fault| refusal(VaultFile::Identity, fault))
 }
 
 fn check_state(places: &Places, vault: &Vault) -> Result<(), VaultFault> {
@@ -325,7 +351,8 @@ fn refusal(file: VaultFile, fault: VaultFault) -> Refusal {
     Refusal::Vault { file, fault, backup: None }
 }
 
-fn not_written(error: io::Error) -> Refusal {
+/// The refusal of a write that failed.
+pub(super) fn not_written(error: io::Error) -> Refusal {
     tracing::warn!(%error, "cannot write the vault");
     Refusal::NotWritten { errno: error.raw_os_error().unwrap_or(nix::libc::EIO) }
 }
@@ -334,7 +361,8 @@ fn digest(bytes: &[u8]) -> FileDigest {
     Sha256::digest(bytes).into()
 }
 
-fn random_id() -> Result<String, Refusal> {
+/// 16 random bytes, in hex.
+pub(super) fn random_id() -> Result<String, Refusal> {
     let mut bytes = [0; 16];
     getrandom::getrandom(&mut bytes).map_err(|_| Refusal::NotWritten { errno: nix::libc::EIO })?;
     Ok(format::hex(&bytes))

@@ -9,6 +9,7 @@ pub mod detach;
 pub mod harden;
 pub mod heap;
 mod layout;
+pub mod life;
 pub mod message;
 mod region;
 pub mod stack;

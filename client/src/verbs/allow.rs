@@ -1,6 +1,7 @@
 //! `allow`, `deny`: whether a manifest may have what it asks for.
 
 use crate::args::{AllowArgs, DenyArgs};
+use crate::billing;
 use crate::project::{self, Project};
 use crate::report::{self, Failure, Kind};
 use crate::session::{Session, unexpected};
@@ -30,6 +31,7 @@ pub(crate) fn allow(args: &AllowArgs) -> Result<(), Failure> {
     let allow = Request::Allow { manifest: review.manifest };
     Session::begin()?.ask_about(&allow, Some(&project))?;
     report::note(format!("allowed `{directory}`"));
+    billing::warn_of_exported(review.bindings.iter().map(|binding| &binding.var));
     Ok(())
 }
 

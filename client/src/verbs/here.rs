@@ -10,7 +10,7 @@ use crate::record::{self, Record};
 use crate::refusal;
 use keyagent_wire::reply::Bound;
 use keyagent_wire::request::Binding;
-use keyagent_wire::{ProfileName, Reply, Request};
+use keyagent_wire::{Confirm, ProfileName, Reply, Request};
 use std::fmt::Write;
 use std::path::PathBuf;
 
@@ -38,6 +38,8 @@ struct Row<'a> {
     loaded: Option<u32>,
     current: Option<u32>,
     exec_only: bool,
+    /// Whether the human is asked first, so that no shell gets it by itself.
+    asked: bool,
 }
 
 impl Here {
@@ -162,6 +164,7 @@ impl Here {
                 loaded: Some(*version),
                 current: counterpart(binding).and_then(|bound| bound.version),
                 exec_only: counterpart(binding).is_some_and(|bound| bound.exec_only),
+                asked: counterpart(binding).is_some_and(|bound| bound.confirm != Confirm::None),
             })
             .collect();
         let others =
@@ -171,6 +174,7 @@ impl Here {
             loaded: None,
             current: bound.version,
             exec_only: bound.exec_only,
+            asked: bound.confirm != Confirm::None,
         }));
         rows
     }
@@ -191,16 +195,20 @@ fn ask(
 
 /// What the shell holds, and the project would not get like that any more.
 fn is_stale(row: &Row<'_>) -> bool {
-    row.loaded.is_some() && (row.exec_only || row.loaded != row.current)
+    row.loaded.is_some() && (row.exec_only || row.asked || row.loaded != row.current)
 }
 
 fn words(row: &Row<'_>) -> String {
     match (row.loaded, row.current) {
         (None, None) => "no such secret".to_owned(),
         (None, Some(_)) if row.exec_only => "not loaded: for `exec` only".to_owned(),
+        (None, Some(_)) if row.asked => "not loaded: `exec` asks you first".to_owned(),
         (None, Some(current)) => format!("not loaded: version {current} is there"),
         (Some(loaded), Some(_)) if row.exec_only => {
             format!("version {loaded}, stale: it is for `exec` only by now")
+        }
+        (Some(loaded), Some(_)) if row.asked => {
+            format!("version {loaded}, stale: you are asked first by now")
         }
         (Some(loaded), Some(current)) if loaded == current => format!("version {loaded}"),
         (Some(loaded), Some(current)) => format!("version {loaded}, stale: {current} is current"),
@@ -223,6 +231,7 @@ mod tests {
             binding: binding(var, "a/x"),
             version: *version,
             exec_only: false,
+            confirm: Confirm::None,
         });
         let held = record.iter().map(|(var, version)| (binding(var, "a/x"), *version)).collect();
         Here {

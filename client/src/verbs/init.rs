@@ -1,12 +1,12 @@
 //! `init`: makes identity and vault.
 
 use crate::args::InitArgs;
-use crate::passphrase;
+use crate::passphrase::Sealing;
 use crate::refusal;
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use keyagent_wire::reply::VaultState;
-use keyagent_wire::request::{Init, Seal};
+use keyagent_wire::request::Init;
 use keyagent_wire::{Refusal, Reply, Request, VaultFault, VaultFile};
 
 /// Makes them, with a passphrase unless that was refused outright.
@@ -15,12 +15,13 @@ pub(crate) fn run(args: InitArgs) -> Result<(), Failure> {
     if !may_make(&Session::begin_unasked()?.status()?.vault) {
         return Err(refusal::failure(&Refusal::VaultExists));
     }
-    let seal = seal(&args)?;
-    if matches!(seal, Seal::Nothing) {
-        report::warning(
-            "the identity is not sealed: whoever can read its file has every key of the vault",
-        );
-    }
+    let sealing = Sealing {
+        none: args.no_passphrase,
+        keyring: args.keyring,
+        identity: args.identity.as_deref(),
+        passphrase_fd: args.passphrase_fd,
+    };
+    let seal = sealing.seal()?;
     let init = Init { seal, recipients: args.recipients };
     match Session::begin_unasked()?.ask(&Request::Init(init))? {
         Reply::Done => {}
@@ -36,13 +37,4 @@ fn may_make(vault: &VaultState) -> bool {
     let (file, fault) = (VaultFile::Vault, VaultFault::Missing);
     *vault == VaultState::Missing
         || *vault == VaultState::Unusable(Refusal::Vault { file, fault, backup: None })
-}
-
-fn seal(args: &InitArgs) -> Result<Seal, Failure> {
-    let passphrase = match args.passphrase_fd {
-        _ if args.no_passphrase => return Ok(Seal::Nothing),
-        Some(fd) => passphrase::not_empty(passphrase::from_descriptor(fd)?)?,
-        None => passphrase::new_from_terminal()?,
-    };
-    Ok(Seal::Passphrase(passphrase))
 }

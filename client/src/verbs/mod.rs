@@ -1,6 +1,7 @@
 //! One file per verb, or per family of verbs that share their shape.
 
 mod allow;
+mod audit;
 mod completions;
 mod doctor;
 mod findings;
@@ -10,6 +11,9 @@ mod init;
 mod lifecycle;
 mod list;
 mod lock;
+mod passphrase;
+mod recipients;
+mod rekey;
 mod secrets;
 mod status;
 
@@ -34,9 +38,13 @@ pub(crate) fn run(verb: Verb) -> Result<(), Failure> {
         Verb::Allow(args) => allow::allow(&args),
         Verb::Deny(args) => allow::deny(&args),
         Verb::Unlock(args) => lock::unlock(&args),
+        Verb::Passphrase(args) => passphrase::run(args),
+        Verb::Recipients(what) => recipients::run(what),
+        Verb::Rekey(args) => rekey::run(&args),
         Verb::Lock => lock::lock(),
         Verb::Status(args) => status::run(args.json),
         Verb::Doctor(args) => doctor::run(args.json),
+        Verb::Audit(args) => audit::run(args),
         Verb::Start => lifecycle::start(),
         Verb::Stop => lifecycle::stop(),
         Verb::Completions(args) => completions::run(args.shell),

@@ -1,12 +1,12 @@
 //! `set`, `get`, `rm`, `mv`: one secret by its name.
 
-use crate::args::{GetArgs, MvArgs, RmArgs, SetArgs};
+use crate::args::{GetArgs, MvArgs, RmArgs, SetArgs, When};
 use crate::report::{self, Failure};
 use crate::secret_input;
 use crate::session::{Session, unexpected};
 use keyagent_wire::reply::Outcome;
 use keyagent_wire::request::{Clash, Put};
-use keyagent_wire::{Reply, Request};
+use keyagent_wire::{Confirm, Reply, Request};
 use zeroize::Zeroizing;
 
 /// Adds a secret, or makes a new version of it.
@@ -17,7 +17,7 @@ pub(crate) fn set(args: SetArgs) -> Result<(), Failure> {
         value,
         clash: Clash::NewVersion,
         exec_only: args.exec_only.then_some(true),
-        confirm: None,
+        confirm: args.confirm.map(confirm),
         note: args.note,
     };
     let mut session = Session::begin()?;
@@ -34,6 +34,14 @@ pub(crate) fn set(args: SetArgs) -> Result<(), Failure> {
         });
     }
     Ok(())
+}
+
+fn confirm(when: When) -> Confirm {
+    match when {
+        When::None => Confirm::None,
+        When::Session => Confirm::Session,
+        When::Always => Confirm::Always,
+    }
 }
 
 /// Prints one value: its bytes, and a newline only for a human.

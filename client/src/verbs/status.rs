@@ -6,9 +6,10 @@ use crate::project::show;
 use crate::report::{self, Failure};
 use crate::verbs::findings;
 use crate::verbs::here::Here;
-use crate::{refusal, session};
+use crate::{date, refusal, session};
 use keyagent_wire::escape;
 use keyagent_wire::frame::VERSION;
+use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState};
 
 /// The number that changes when a member of our JSON changes its meaning.
@@ -26,13 +27,17 @@ pub(crate) fn run(as_json: bool) -> Result<(), Failure> {
         let why = refusal::failure(stale).text;
         report::warning(format!("{why}; the last good one is served"));
     }
-    let level = findings::ask(&mut connection).map(|health| findings::level(&health));
+    let health = findings::ask(&mut connection);
+    let level = health.as_ref().map(findings::level);
+    let locks = health.as_ref().and_then(locks);
     let here = Here::of(&mut connection);
     let text = match as_json {
-        true => json(&status, &socket, level.as_deref(), &here.json()),
-        false if here.is_nowhere() => sheet(&status, &socket, level.as_deref()),
+        true => json(&status, &socket, level.as_deref(), health.as_ref(), &here.json()),
         false => {
-            [sheet(&status, &socket, level.as_deref()), here.sheet().into_bytes()].concat()
+            let here = if here.is_nowhere() { String::new() } else { here.sheet() };
+            let locks = locks.unwrap_or_default();
+            [sheet(&status, &socket, level.as_deref()), locks.into_bytes(), here.into_bytes()]
+                .concat()
         }
     };
     report::answer(&text)
@@ -53,6 +58,13 @@ fn sheet(status: &Status, socket: &str, level: Option<&str>) -> Vec<u8> {
     .into_bytes()
 }
 
+/// When the vault locks by itself.
+fn locks(health: &Health) -> Option<String> {
+    let hard = date::span(health.hard_seconds?);
+    let idle = date::span(health.idle_seconds.unwrap_or_default());
+    Some(format!("locks      in {idle} if nothing is handed out, in {hard} at the latest\n"))
+}
+
 /// The vault's state, in words.
 pub(crate) fn words(vault: &VaultState) -> String {
     match vault {
@@ -66,7 +78,15 @@ pub(crate) fn words(vault: &VaultState) -> String {
     }
 }
 
-fn json(status: &Status, socket: &str, level: Option<&str>, here: &[u8]) -> Vec<u8> {
+fn json(
+    status: &Status,
+    socket: &str,
+    level: Option<&str>,
+    health: Option<&Health>,
+    here: &[u8],
+) -> Vec<u8> {
+    let idle = health.and_then(|health| health.idle_seconds);
+    let hard = health.and_then(|health| health.hard_seconds);
     let vault = match &status.vault {
         VaultState::Missing => Object::new().text("state", "missing"),
         VaultState::Locked => Object::new().text("state", "locked"),
@@ -90,6 +110,8 @@ fn json(status: &Status, socket: &str, level: Option<&str>, here: &[u8]) -> Vec<
         .text("socket", socket)
         .text("log", &escape(&status.log_path))
         .raw("vault", &vault.end())
+        .number_or_null("idle_seconds", idle)
+        .number_or_null("hard_seconds", hard)
         .raw("here", here)
         .end();
     json.push(b'\n');
@@ -125,7 +147,7 @@ mod tests {
             let sheet = String::from_utf8(sheet(&status, "/s", Some("full"))).expect("UTF-8");
             assert!(sheet.contains(&format!("vault      {word}")), "{sheet}");
             assert!(sheet.contains(r"/v/vault\x1b.age"), "{sheet}");
-            let json = String::from_utf8(json(&status, "/s", None, b"{}")).expect("UTF-8");
+            let json = String::from_utf8(json(&status, "/s", None, None, b"{}")).expect("UTF-8");
             assert!(json.starts_with(r#"{"schema":1,"#), "{json}");
             assert!(json.contains(&format!(r#""vault":{{"state":"{state}""#)), "{json}");
         }

@@ -68,6 +68,8 @@ pub enum What {
     Broken,
     /// So many events could not be written.
     Lost(u64),
+    /// A process of another user connected, and was turned away.
+    Stranger,
 }
 
 /// Why the vault was locked.

@@ -16,6 +16,7 @@ pub mod reply;
 pub mod request;
 pub mod socket;
 pub mod stamp;
+pub mod terminal;
 mod value;
 
 pub use name::{EnvName, NAME_BYTES_MAX, NameError, ProfileName, SecretName};

@@ -214,6 +214,10 @@ const VARS_REFUSED: &[&str] = &[
     "NU_LIB_DIRS",
     "NU_PLUGIN_DIRS",
     "ENV_CONVERSIONS",
+    // What zsh begins the names of files with, and where programs show their windows.
+    "TMPPREFIX",
+    "DISPLAY",
+    "WAYLAND_DISPLAY",
 ];
 
 /// Prefixes and suffixes of such variables.
@@ -237,6 +241,8 @@ const VAR_PREFIXES_REFUSED: &[&str] = &[
     "FISH_",
     "fish_",
     "DOTNET_STARTUP_",
+    // One for each of its services.
+    "AWS_ENDPOINT_URL",
     "COR_",
     "CORECLR_",
     // Our own: what the shell hook remembers.

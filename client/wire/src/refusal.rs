@@ -126,6 +126,10 @@ pub enum Unsealer {
     NoKeyring,
     /// The OS keyring has nothing of ours.
     EmptyKeyring,
+    /// It is an SSH key, and this agent was built without them.
+    NoSsh,
+    /// It has a passphrase of its own.
+    Sealed,
 }
 
 /// A limit that was passed.
@@ -141,6 +145,8 @@ pub enum Limit {
     Staged,
     /// The vault file.
     Vault,
+    /// Who can read the vault file.
+    Recipients,
 }
 
 /// A file of the vault.

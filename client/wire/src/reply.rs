@@ -87,6 +87,8 @@ pub struct Bound {
     pub version: Option<u32>,
     /// Whether it is never exported.
     pub exec_only: bool,
+    /// When the human is asked before it leaves; then no shell gets it by itself.
+    pub confirm: Confirm,
 }
 
 /// How the agent is. Frozen: every version sends and reads this shape.

@@ -11,10 +11,13 @@ use std::error::Error;
 use std::fs;
 use std::io::{IoSliceMut, Read, Write};
 use std::net::Shutdown;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: probe connect SOCKET COUNT | probe inspect PID";
+const USAGE: &str = "usage: probe connect SOCKET COUNT | probe hammer SOCKET | \
+                     probe listen SOCKET COUNT | probe inspect PID";
 /// What /proc shows of a process that holds secrets.
 const FILES: &[&str] = &[
     "mem",
@@ -41,6 +44,8 @@ fn main() -> ExitCode {
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let got = match words[..] {
         ["connect", socket, count] => connect(Path::new(socket), count),
+        ["hammer", socket] => hammer(Path::new(socket)),
+        ["listen", socket, count] => listen(Path::new(socket), count),
         ["inspect", pid] => inspect(pid),
         _ => Err(USAGE.into()),
     };
@@ -64,6 +69,35 @@ fn connect(socket: &Path, count: &str) -> Result<String, Box<dyn Error>> {
         bytes += wire.rest()?.len();
     }
     Ok(format!("{connected} connections, {bytes} bytes\n"))
+}
+
+/// Connects whenever that is possible, until stdin ends: how often it got in. Once it has tried,
+/// it says so.
+fn hammer(socket: &Path) -> Result<String, Box<dyn Error>> {
+    let over = std::thread::spawn(|| std::io::stdin().read_to_end(&mut Vec::new()));
+    let mut connected = 0;
+    for tried in 0_u64.. {
+        let _ = fs::set_permissions(socket, fs::Permissions::from_mode(0o777));
+        connected += u64::from(UnixStream::connect(socket).is_ok());
+        if tried == 0 {
+            writeln!(std::io::stdout(), "hammering")?;
+        }
+        if over.is_finished() {
+            break;
+        }
+    }
+    Ok(format!("{connected} connections\n"))
+}
+
+/// Listens, and tells how many bytes that many clients have sent.
+fn listen(socket: &Path, count: &str) -> Result<String, Box<dyn Error>> {
+    let listener = UnixListener::bind(socket)?;
+    fs::set_permissions(socket, fs::Permissions::from_mode(0o777))?;
+    let mut bytes = 0;
+    for _ in 0..count.parse()? {
+        bytes += listener.accept()?.0.read_to_end(&mut Vec::new())?;
+    }
+    Ok(format!("{bytes} bytes\n"))
 }
 
 /// Tells, a line each, by which ways it could look into a process.

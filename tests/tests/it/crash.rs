@@ -1,7 +1,7 @@
 //! A save that is cut off at any system call: the old vault or the new one, what was
 //! acknowledged is there, and no temporary file outlives the next start.
 
-use keyagent_tests::{Agent, Home, PATIENCE, Random, Wire, eventually, within};
+use keyagent_tests::{Agent, Home, PATIENCE, Random, Wire, eventually, rounds, within};
 use keyagent_wire::Refusal;
 use nix::sys::signal::Signal;
 use std::collections::BTreeMap;
@@ -16,8 +16,8 @@ use std::time::Duration;
 
 /// How many injections run at once: each waits for the disk most of the time.
 const AT_ONCE: usize = 4;
-/// How often the agent is killed under writers.
-const KILLS: usize = 200;
+/// How often the agent is killed under writers: in every run, and when all is asked for.
+const KILLS: (usize, usize) = (150, 1_000);
 
 /// A vault with a canary, which every home of a test begins with.
 struct Seed {
@@ -196,13 +196,13 @@ fn put(seed: &Seed, home: &Home, name: &str, what: &str) -> Came {
 /// The agent lets no tracer of its own user read its memory or its descriptors, and without
 /// these strace cannot tell one file from another.
 #[test]
-fn needs_root_needs_strace_a_save_that_fails_at_any_call_loses_nothing() {
+fn needs_root_needs_strace_t63_a_save_that_fails_at_any_call_loses_nothing() {
     let seed = Seed::new();
     let calls = calls_of_saves(&seed);
     for expected in ["openat", "write", "fsync", "rename", "flock"] {
         assert!(calls.iter().any(|(name, _)| name == expected), "no {expected} in {calls:?}");
     }
-    let outcomes = ["signal=KILL", "error=EIO", "error=ENOSPC", "error=EDQUOT"];
+    let outcomes = ["signal=KILL", "error=EIO", "error=ENOSPC", "error=EDQUOT", "error=EINTR"];
     let mut jobs: Vec<_> = calls
         .iter()
         .flat_map(|call| outcomes.iter().map(move |outcome| (call, *outcome)))
@@ -273,7 +273,7 @@ fn write_until(over: &AtomicBool, home: &Home, writer: usize, acknowledged: &Ack
 }
 
 #[test]
-fn two_hundred_kills_under_four_writers_lose_nothing() {
+fn t64_random_kills_under_four_writers_lose_nothing() {
     let home = Home::new();
     let mut agent = home.agent();
     home.wire().init(None);
@@ -284,7 +284,7 @@ fn two_hundred_kills_under_four_writers_lose_nothing() {
             let (over, home, acknowledged) = (&over, &home, &acknowledged);
             scope.spawn(move || write_until(over, home, writer, acknowledged));
         }
-        for round in 0..KILLS {
+        for round in 0..rounds(KILLS.0, KILLS.1) {
             // At a random moment, which is the point: of its start, or of its saves.
             if round % 2 == 0 {
                 acknowledged.grows();
@@ -303,7 +303,7 @@ fn two_hundred_kills_under_four_writers_lose_nothing() {
         // A later one may have been written and never acknowledged.
         assert!(found >= value.parse().expect("it is a number"), "`{name}`: {found}, not {value}");
     }
-    no_temporary_file(&home, "after 200 kills");
+    no_temporary_file(&home, "after all kills");
 }
 
 /// Writes are refused, reads go on, and nothing is left behind; then it works again.
@@ -322,7 +322,7 @@ fn is_refused_cleanly(home: &Home, errnos: &[i32]) {
 }
 
 #[test]
-fn a_file_size_limit_is_refused_cleanly() {
+fn t63_t66_a_file_size_limit_is_refused_cleanly() {
     let home = Home::new();
     let mut command = Command::new("sh");
     home.surround(&mut command);
@@ -334,8 +334,75 @@ fn a_file_size_limit_is_refused_cleanly() {
     home.wire().put("crash/small", b"small");
 }
 
+/// The kernel takes as many bytes as fit below the limit, and refuses the rest.
 #[test]
-fn needs_root_a_full_disk_is_refused_cleanly() {
+fn t63_a_write_that_is_cut_at_any_length_is_refused_cleanly() {
+    let (home, agent) = Home::with_vault();
+    let mut wire = home.wire();
+    wire.put("crash/canary", home.canary().as_bytes());
+    let size = fs::metadata(home.vault()).expect("it is there").len();
+    // The soft limit alone: the hard one is the agent's own.
+    let limit = |bytes: u64| {
+        let fsize = format!("--fsize={bytes}:");
+        home.command("prlimit").args([&fsize, "--pid", &agent.pid().to_string()]).run().quietly();
+    };
+    let before = fs::read(home.vault()).expect("it is there");
+    for bytes in (0..size).step_by(61) {
+        limit(bytes);
+        match wire.try_put("crash/cut", b"cut").expect("it answers") {
+            Err(Refusal::NotWritten { errno }) => assert_eq!(errno, nix::libc::EFBIG, "{bytes}"),
+            other => panic!("at {bytes} bytes not refused: {other:?}"),
+        }
+        assert_eq!(wire.get("crash/canary"), Ok(home.canary().as_bytes().to_vec()));
+        assert!(fs::read(home.vault()).expect("it is there") == before, "{bytes}");
+        no_temporary_file(&home, "after a write that was cut");
+    }
+    limit(1 << 20);
+    wire.put("crash/cut", b"cut");
+}
+
+#[test]
+fn needs_root_t66_no_inode_is_refused_cleanly() {
+    let home = Home::new();
+    let data = home.make_directory("data/keyagent");
+    let disk = Mounted::tmpfs(&data, "size=1m,nr_inodes=64,mode=700");
+    let _agent = home.agent();
+    home.wire().init(None);
+    home.wire().put("crash/canary", home.canary().as_bytes());
+    let fillers: Vec<_> = (0..64).map(|n| data.join(format!("filler-{n}"))).collect();
+    for filler in &fillers {
+        if fs::write(filler, "").is_err() {
+            break;
+        }
+    }
+    is_refused_cleanly(&home, &[nix::libc::ENOSPC]);
+    for filler in &fillers {
+        let _ = fs::remove_file(filler);
+    }
+    home.wire().put("crash/new", b"new");
+    drop(disk);
+}
+
+#[test]
+fn needs_root_t66_a_remount_read_only_is_refused_cleanly() {
+    let home = Home::new();
+    let data = home.make_directory("data/keyagent");
+    let disk = Mounted::tmpfs(&data, "size=1m,mode=700");
+    let _agent = home.agent();
+    home.wire().init(None);
+    home.wire().put("crash/canary", home.canary().as_bytes());
+    let remount = |how: &str| {
+        home.command("mount").args(["-o", how]).arg(&data).run().quietly();
+    };
+    remount("remount,ro");
+    is_refused_cleanly(&home, &[nix::libc::EROFS]);
+    remount("remount,rw");
+    home.wire().put("crash/new", b"new");
+    drop(disk);
+}
+
+#[test]
+fn needs_root_t66_a_full_disk_is_refused_cleanly() {
     let home = Home::new();
     let data = home.make_directory("data/keyagent");
     let disk = Mounted::tmpfs(&data, "size=64k,mode=700");
@@ -352,7 +419,7 @@ fn needs_root_a_full_disk_is_refused_cleanly() {
 
 /// Root is stopped by no mode, so the owner is another user here.
 #[test]
-fn needs_root_a_read_only_directory_is_refused_cleanly() {
+fn needs_root_t66_a_read_only_directory_is_refused_cleanly() {
     let home = Home::of_uid(4321);
     let _agent = home.detached_as_user();
     home.keyagent(["init", "--no-passphrase"]).run().code(0);

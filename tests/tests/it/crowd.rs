@@ -103,7 +103,7 @@ fn make_room_for_descriptors() {
 }
 
 #[test]
-fn a_good_client_is_answered_in_a_crowd() {
+fn t19_a_good_client_is_answered_in_a_crowd() {
     make_room_for_descriptors();
     let (home, agent) = Home::with_vault();
     home.wire().put("crowd/canary", home.canary().as_bytes());

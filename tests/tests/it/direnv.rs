@@ -32,7 +32,7 @@ fn seen(home: &Home, dir: &Path) -> Output {
 }
 
 #[test]
-fn needs_direnv_keys_come_and_go_with_the_directory() {
+fn needs_direnv_t73_keys_come_and_go_with_the_directory() {
     let (home, _agent) = project(ENVRC);
     let script = format!(
         "load() {{ eval \"$(direnv export bash)\"; {SHOW}; }}\n\
@@ -79,7 +79,7 @@ fn needs_direnv_what_is_refused_takes_nothing_else_with_it() {
 }
 
 #[test]
-fn needs_direnv_keys_that_were_loaded_go_when_they_are_refused() {
+fn needs_direnv_t73_keys_that_were_loaded_go_when_they_are_refused() {
     let (home, _agent) = project(ENVRC);
     let script = format!(
         "eval \"$(direnv export bash)\"; {SHOW}; keyagent lock; touch -d '+1 minute' .envrc\n\

@@ -8,7 +8,9 @@ fn the_doctor_starts_the_agent_and_names_all_that_it_looked_at() {
     let home = Home::new();
     let sheet = home.keyagent(["doctor"]).run().stdout_text();
     assert!(home.agent_pid().is_some(), "{sheet}");
-    for words in ["none yet: `keyagent init`", "lock.idle = \"15m\"", "level", "these are the defaults"] {
+    for words in
+        ["none yet: `keyagent init`", "lock.idle = \"15m\"", "level", "these are the defaults"]
+    {
         assert!(sheet.contains(words), "{words}: {sheet}");
     }
     for check in ["inspection", "memory", "privileges", "files", "calls", "spawner"] {

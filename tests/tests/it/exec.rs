@@ -48,7 +48,7 @@ fn arguments_arrive_as_they_are() {
 }
 
 #[test]
-fn the_exit_code_is_the_commands() {
+fn t74_the_exit_code_is_the_commands() {
     let (home, _agent) = given::project();
     for code in [0, 1, 2, 3, 4, 5, 6, 77, 125, 126, 127, 128, 255] {
         let line =
@@ -80,7 +80,7 @@ fn what_cannot_be_run_is_126_or_127() {
 }
 
 #[test]
-fn it_becomes_the_command() {
+fn t74_it_becomes_the_command() {
     let (home, _agent) = given::project();
     let mut line = exec(&home, &["sh", "-c", "echo $$; exec cat"]);
     let mut child =
@@ -99,7 +99,7 @@ fn it_becomes_the_command() {
 }
 
 #[test]
-fn descriptors_are_the_callers_and_no_others() {
+fn t74_descriptors_are_the_callers_and_no_others() {
     let (home, _agent) = given::project();
     let list = ["sh", "-c", "ls -l /proc/$$/fd; :"];
     let look = |mut command: Command, out: &str| {
@@ -141,7 +141,7 @@ fn status(cat: Command) -> Vec<String> {
 }
 
 #[test]
-fn signals_and_limits_are_the_callers() {
+fn t74_signals_and_limits_are_the_callers() {
     let (home, _agent) = given::project();
     let ours = status(exec(&home, &["cat", "/proc/self/status"]));
     assert_eq!(ours, status(alone(&home, &["cat", "/proc/self/status"])));
@@ -213,7 +213,7 @@ fn the_human_says_which_keys() {
 }
 
 #[test]
-fn one_manifest_applies_and_it_is_the_nearest() {
+fn t48_one_manifest_applies_and_it_is_the_nearest() {
     let (home, _agent) = given::project();
     home.wire().put("in/B_KEY", b"inner");
     home.wire().put("own/C_KEY", b"own");

@@ -231,7 +231,7 @@ fn nothing_is_exported(home: &Home, code: i32, why: &str) {
 }
 
 #[test]
-fn what_no_variable_may_be_called_is_never_exported() {
+fn t71_what_no_variable_may_be_called_is_never_exported() {
     let (home, _agent) = given::project();
     for name in [
         "PATH",
@@ -273,7 +273,7 @@ fn what_no_variable_may_be_called_is_never_exported() {
 }
 
 #[test]
-fn a_failure_exports_nothing() {
+fn t72_a_failure_exports_nothing() {
     let (home, mut agent) = given::project();
     home.wire().put("app/odd", b"\xff");
     given::manifest(
@@ -306,7 +306,7 @@ fn a_failure_exports_nothing() {
 }
 
 #[test]
-fn too_much_for_one_reply_exports_nothing() {
+fn t72_too_much_for_one_reply_exports_nothing() {
     let mut random = Random::new();
     let values: Vec<_> = (0..17).map(|_| random.value_bytes(64 * 1024)).collect();
     let (home, _agent) = project(&values);
@@ -314,7 +314,7 @@ fn too_much_for_one_reply_exports_nothing() {
 }
 
 #[test]
-fn a_terminal_needs_reveal() {
+fn t75_a_terminal_needs_reveal() {
     let (home, _agent) = given::project();
     let screen = Terminal::keyagent(&home, &["export"]).end();
     assert_eq!(screen.code, Some(2), "{}", screen.report());
@@ -325,7 +325,7 @@ fn a_terminal_needs_reveal() {
 }
 
 #[test]
-fn a_pipe_that_nobody_reads_is_a_failure() {
+fn t72_a_pipe_that_nobody_reads_is_a_failure() {
     let (home, _agent) = given::project();
     // The reader is gone before the writer starts; a shell keeps it a moment longer.
     let (reader, writer) = std::io::pipe().expect("there is room for a pipe");
@@ -340,7 +340,7 @@ fn a_pipe_that_nobody_reads_is_a_failure() {
 
 /// An agent of our own uid that answers with a good reply, cut short.
 #[test]
-fn a_reply_that_is_cut_exports_nothing() {
+fn t72_a_reply_that_is_cut_exports_nothing() {
     let (home, _agent) = given::project();
     let var = EnvName::new("A_KEY").expect("a name");
     let value = Value::new(home.canary().as_bytes()).expect("a value");

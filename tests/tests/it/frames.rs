@@ -30,7 +30,7 @@ fn answer(wire: &mut Wire, bytes: &[u8]) -> Reply {
 }
 
 #[test]
-fn every_length_edge_has_its_answer() {
+fn t16_every_length_edge_has_its_answer() {
     let (home, agent) = Home::with_vault();
     let burden = Burden::of(&agent);
     let max = REQUEST_BYTES_MAX as u32 + 2;
@@ -57,7 +57,7 @@ fn every_length_edge_has_its_answer() {
 }
 
 #[test]
-fn a_message_cut_at_any_byte_does_nothing() {
+fn t17_a_message_cut_at_any_byte_does_nothing() {
     let (home, agent) = Home::with_vault();
     home.wire().put("frames/canary", home.canary().as_bytes());
     let burden = Burden::of(&agent);
@@ -78,7 +78,7 @@ fn a_message_cut_at_any_byte_does_nothing() {
 }
 
 #[test]
-fn a_message_one_byte_at_a_time_is_the_same_message() {
+fn t17_a_message_one_byte_at_a_time_is_the_same_message() {
     let (home, agent) = Home::with_vault();
     home.wire().put("sample/KEY", home.canary().as_bytes());
     let burden = Burden::of(&agent);
@@ -131,7 +131,7 @@ fn what_is_no_request_is_refused_and_the_next_is_answered() {
 }
 
 #[test]
-fn a_wrong_number_of_descriptors_is_refused() {
+fn t14_a_wrong_number_of_descriptors_is_refused() {
     let (home, agent) = Home::with_vault();
     let burden = Burden::of(&agent);
     let resolve = || {
@@ -163,9 +163,49 @@ fn a_wrong_number_of_descriptors_is_refused() {
     burden.is_back(&home, &agent);
 }
 
+/// The body of a request that changes what the agent is, cut, stretched and flipped.
+#[test]
+fn t24_malformed_locks_and_unlocks_end_nothing() {
+    let (home, agent) = Home::with_vault();
+    let burden = Burden::of(&agent);
+    let mut count = 0;
+    for request in samples::requests() {
+        use Request::{Commit, Init, Lock, Stop, Unlock};
+        if !matches!(request, Init(_) | Unlock(_) | Lock | Stop | Commit) {
+            continue;
+        }
+        let body = codec::encode_request(&request).expect("it is small");
+        let cut = (0..body.len()).map(|at| body[..at].to_vec());
+        let stretched = (0..=255).map(|byte| [&body[..], &[byte]].concat());
+        let flipped = (1..body.len()).flat_map(|at| {
+            (0..8).map({
+                let body = &body;
+                move |bit| {
+                    let mut flipped = body.to_vec();
+                    flipped[at] ^= 1 << bit;
+                    flipped
+                }
+            })
+        });
+        let mut wire = home.wire();
+        for bytes in cut.chain(stretched).chain(flipped) {
+            if codec::decode_request(&bytes).is_ok() {
+                continue;
+            }
+            let refusal = refused(answer(&mut wire, &framed(frame::VERSION, &bytes)));
+            let expected = [Refusal::Malformed, Refusal::UnknownOp];
+            assert!(expected.contains(&refusal), "{bytes:?}: {refusal:?}");
+            count += 1;
+        }
+    }
+    assert!(count > 1_000, "{count}");
+    assert!(matches!(home.wire().status().vault, VaultState::Open { .. }));
+    burden.is_back(&home, &agent);
+}
+
 /// An agent that kept but one of each lot would run out of descriptors.
 #[test]
-fn descriptors_that_nobody_asked_for_are_closed() {
+fn t14_descriptors_that_nobody_asked_for_are_closed() {
     let (home, agent) = Home::with_vault();
     let burden = Burden::of(&agent);
     let null = File::open("/dev/null").expect("it is there");
@@ -183,7 +223,7 @@ fn descriptors_that_nobody_asked_for_are_closed() {
 }
 
 #[test]
-fn ten_thousand_mutated_frames_harm_nothing() {
+fn t18_ten_thousand_mutated_frames_harm_nothing() {
     let (home, agent) = Home::with_vault();
     home.wire().put("frames/canary", home.canary().as_bytes());
     let before = home.wire().status();
@@ -291,7 +331,7 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
-fn a_client_that_never_reads_is_hung_up_on() {
+fn t20_a_client_that_never_reads_is_hung_up_on() {
     let (home, agent) = Home::with_vault();
     home.wire().put("frames/large", &[b'x'; 64 * 1024]);
     let burden = Burden::of(&agent);

@@ -131,7 +131,7 @@ fn a_manifest_that_was_never_allowed_gets_nothing() {
 }
 
 #[test]
-fn one_byte_of_the_manifest_takes_the_trust_away() {
+fn t43_one_byte_of_the_manifest_takes_the_trust_away() {
     let mut project = Allowed::new();
     project.write(format!("{MANIFEST} "));
     assert_eq!(project.refusal(), Refusal::Changed);
@@ -142,7 +142,7 @@ fn one_byte_of_the_manifest_takes_the_trust_away() {
 }
 
 #[test]
-fn a_copied_directory_is_not_trusted() {
+fn t42_a_copied_directory_is_not_trusted() {
     let mut project = Allowed::new();
     let copy = project.home.work().join("copy");
     let copied = project.home.command("cp").arg("-a").args([&project.project, &copy]).run();
@@ -155,7 +155,7 @@ fn a_copied_directory_is_not_trusted() {
 }
 
 #[test]
-fn a_moved_directory_is_not_trusted_until_it_is_back() {
+fn t46_a_moved_directory_is_not_trusted_until_it_is_back() {
     let mut project = Allowed::new();
     let moved = project.home.work().join("moved");
     fs::rename(&project.project, &moved).expect("it is ours");
@@ -217,7 +217,7 @@ fn the_users_own_manifest_is_always_allowed() {
 }
 
 #[test]
-fn what_is_no_safe_file_is_refused_and_hangs_nothing() {
+fn t45_what_is_no_safe_file_is_refused_and_hangs_nothing() {
     let mut project = Allowed::new();
     let manifest = project.manifest();
     for (bits, refusal) in [(0o646, Unsafe::Writable), (0o602, Unsafe::Writable)] {
@@ -241,7 +241,7 @@ fn what_is_no_safe_file_is_refused_and_hangs_nothing() {
 }
 
 #[test]
-fn a_manifest_of_any_size_is_answered_at_once() {
+fn t45_a_manifest_of_any_size_is_answered_at_once() {
     let mut project = Allowed::new();
     let padded = |bytes: usize| format!("{MANIFEST}#{}", "x".repeat(bytes - MANIFEST.len() - 1));
     project.write(padded(64 * 1024));
@@ -275,7 +275,7 @@ fn what_was_deleted_is_not_trusted() {
 }
 
 #[test]
-fn needs_root_another_owners_files_are_not_trusted() {
+fn needs_root_t45_another_owners_files_are_not_trusted() {
     let mut project = Allowed::new();
     let (stranger, group) = (Some(Uid::from_raw(4321)), Some(Gid::from_raw(4321)));
     let manifest = project.manifest();
@@ -295,7 +295,7 @@ fn needs_root_another_owners_files_are_not_trusted() {
 }
 
 #[test]
-fn the_client_follows_no_link_to_a_manifest() {
+fn t45_the_client_follows_no_link_to_a_manifest() {
     let project = Allowed::new();
     let linked = project.home.make_directory("work/linked");
     symlink(project.manifest(), linked.join("keyagent.toml")).expect("it is ours");

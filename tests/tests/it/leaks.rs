@@ -96,7 +96,7 @@ fn day(home: &Home, under: &[&str]) {
 }
 
 #[test]
-fn no_verb_leaves_a_value_behind() {
+fn t69_t79_no_verb_leaves_a_value_behind() {
     let home = Home::new();
     home.make_directory("tmp");
     prepare(&home);
@@ -109,7 +109,7 @@ fn no_verb_leaves_a_value_behind() {
 
 /// Every file that client or agent opens to write lies in the home, or is no file at all.
 #[test]
-fn needs_strace_nothing_is_written_elsewhere() {
+fn needs_strace_t69_nothing_is_written_elsewhere() {
     let home = Home::new();
     home.make_directory("tmp");
     prepare(&home);
@@ -142,7 +142,7 @@ fn is_write(line: &str) -> bool {
 
 /// While a command has a value, it is in that command's environment and in no other.
 #[test]
-fn only_the_command_has_it_in_its_environment() {
+fn t74_only_the_command_has_it_in_its_environment() {
     let (home, agent) = given::project();
     let mut command = Command::new(home.program("keyagent"));
     home.surround(&mut command);

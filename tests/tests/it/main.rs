@@ -3,9 +3,14 @@
 //! A test that needs a tool has `needs_TOOL_` in its name, so that `tests/run.sh` can leave
 //! it out, by name, where the tool is not.
 
+mod asking;
+mod attack_list;
+mod billing;
 mod burden;
+mod churn;
 mod cli;
 mod completion;
+mod constraints;
 mod crash;
 mod crowd;
 mod deps;
@@ -30,6 +35,8 @@ mod hook_nested;
 mod hook_nu;
 mod hook_shells;
 mod hook_values;
+mod hostile_names;
+mod hostile_projects;
 mod import;
 mod import_bash;
 mod import_care;
@@ -43,6 +50,7 @@ mod memory_scan;
 mod names;
 mod one_agent;
 mod peer_uid;
+mod power_cut;
 mod prompts;
 mod recording;
 mod release;
@@ -51,6 +59,8 @@ mod sandbox;
 mod session;
 mod slow_mount;
 mod stock_age;
+mod swaps;
 mod tidy;
+mod unlock_ways;
 mod vault_file;
 mod writers;

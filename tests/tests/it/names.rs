@@ -43,7 +43,7 @@ fn plain(output: Output) -> Output {
 }
 
 #[test]
-fn hostile_names_are_refused_and_not_repeated() {
+fn t47_hostile_names_are_refused_and_not_repeated() {
     let (home, _agent) = given::project();
     let long = b"n".repeat(10_000);
     let slash: &[u8] = b"../../etc/passwd";
@@ -73,7 +73,7 @@ fn hostile_names_are_refused_and_not_repeated() {
 }
 
 #[test]
-fn hostile_manifests_are_refused_and_not_repeated() {
+fn t47_hostile_manifests_are_refused_and_not_repeated() {
     let (home, _agent) = given::project();
     for name in HOSTILE {
         for (before, after) in [
@@ -125,7 +125,7 @@ fn hostile_directories_are_used_and_shown_escaped() {
 }
 
 #[test]
-fn on_a_terminal_too() {
+fn t47_on_a_terminal_too() {
     let (home, _agent) = given::project();
     for name in HOSTILE.iter().filter(|name| !name.contains(&b'\'')) {
         let dir = home.work().join(OsStr::from_bytes(name));

@@ -9,7 +9,7 @@ use std::os::unix::net::UnixListener;
 use std::thread;
 
 #[test]
-fn of_two_started_at_once_one_lives_two_hundred_times() {
+fn t09_t10_of_two_started_at_once_one_lives_two_hundred_times() {
     let home = Home::new();
     for round in 0..200 {
         let mut words = thread::scope(|scope| {
@@ -26,6 +26,19 @@ fn of_two_started_at_once_one_lives_two_hundred_times() {
         eventually("it is gone", || (!process::is_alive(pid)).then_some(()));
         assert_eq!(home.socket().exists(), round % 2 == 0, "round {round}");
     }
+}
+
+#[test]
+fn t09_of_two_hundred_started_at_once_one_lives() {
+    let home = Home::new();
+    let words: Vec<String> = thread::scope(|scope| {
+        let starters: Vec<_> = (0..200).map(|_| scope.spawn(|| home.detach_word())).collect();
+        starters.into_iter().map(|s| s.join().expect("the starter does not panic")).collect()
+    });
+    assert_eq!(words.iter().filter(|word| *word == "ready\n").count(), 1);
+    assert_eq!(words.iter().filter(|word| *word == "running\n").count(), 199);
+    let pid = home.agent_pid().expect("the agent holds its lock");
+    assert_eq!(home.wire().status().pid, pid);
 }
 
 #[test]
@@ -54,7 +67,7 @@ fn a_second_agent_leaves_the_first_alone() {
 }
 
 #[test]
-fn what_is_no_socket_is_not_removed() {
+fn t05_t10_what_is_no_socket_is_not_removed() {
     let home = Home::new();
     let run = home.make_directory("run/keyagent");
     let socket = home.socket();

@@ -39,7 +39,7 @@ variants!(refusal_name, REFUSALS, Refusal: Version UnknownOp Malformed TooLarge 
     NoOriginal NoAnswer NeedsAnswer Denied Muted NoPinentry NotRecorded Unsealer RecipientExists
     NoSuchRecipient OwnRecipient TooLong Helper);
 variants!(unsealer_name, UNSEALERS, Unsealer: Missing Unreadable NotPrivate NotIdentity NotForUs
-    Plugin NoKeyring EmptyKeyring);
+    Plugin NoKeyring EmptyKeyring NoSsh Sealed);
 variants!(vault_fault_name, VAULT_FAULTS, VaultFault: Missing Unreadable NotRegular Owner Mode
     TooLarge HeaderTooLarge TooMuchWork NotAge Corrupt NotForUs Forged Malformed NewerFormat
     Rollback);
@@ -47,7 +47,7 @@ variants!(unsafe_name, UNSAFES, Unsafe: NotRegular Owner Writable DirectoryOwner
     NoPath);
 variants!(manifest_fault_name, MANIFEST_FAULTS, ManifestFault: Syntax NotUtf8 TooLarge TooManyNames
     Character UnknownKey Duplicate WrongType Variable Secret Profile);
-variants!(limit_name, LIMITS, Limit: Request Reply Names Staged Vault);
+variants!(limit_name, LIMITS, Limit: Request Reply Names Staged Vault Recipients);
 
 /// Every request. Those with names ask for secrets that no test has.
 pub fn requests() -> Vec<Request> {
@@ -176,7 +176,12 @@ pub fn replies() -> Vec<Reply> {
         }]),
         Reply::Bindings {
             allowed: true,
-            bound: vec![Bound { binding: binding(), version: Some(300), exec_only: true }],
+            bound: vec![Bound {
+                binding: binding(),
+                version: Some(300),
+                exec_only: true,
+                confirm: Confirm::Always,
+            }],
         },
         Reply::Health(Health {
             findings: vec![Finding { check: Check::Memory, grade: Grade::Weak, detail: 38 }],
@@ -241,7 +246,7 @@ pub fn refusals() -> Vec<Refusal> {
 }
 
 pub fn limits() -> Vec<Limit> {
-    vec![Limit::Request, Limit::Reply, Limit::Names, Limit::Staged, Limit::Vault]
+    vec![Limit::Request, Limit::Reply, Limit::Names, Limit::Staged, Limit::Vault, Limit::Recipients]
 }
 
 pub fn unsealers() -> Vec<Unsealer> {
@@ -254,6 +259,8 @@ pub fn unsealers() -> Vec<Unsealer> {
         Unsealer::Plugin,
         Unsealer::NoKeyring,
         Unsealer::EmptyKeyring,
+        Unsealer::NoSsh,
+        Unsealer::Sealed,
     ]
 }
 

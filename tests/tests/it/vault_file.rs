@@ -164,7 +164,7 @@ fn a_hostile_header_is_refused_at_once() {
 }
 
 #[test]
-fn what_is_no_private_file_is_refused_and_hangs_nothing() {
+fn t68_what_is_no_private_file_is_refused_and_hangs_nothing() {
     let mut locked = Locked::new();
     let vault = locked.home.vault();
     let mode = |mode| Permissions::from_mode(mode);
@@ -189,7 +189,7 @@ fn what_is_no_private_file_is_refused_and_hangs_nothing() {
 }
 
 #[test]
-fn needs_root_another_owners_vault_is_refused() {
+fn needs_root_t68_another_owners_vault_is_refused() {
     let mut locked = Locked::new();
     let other = nix::unistd::Uid::from_raw(4321);
     let vault = locked.home.vault();

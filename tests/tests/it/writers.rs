@@ -2,7 +2,7 @@
 //! forgotten with its connection.
 
 use keyagent_tests::wire::{done, refused, value};
-use keyagent_tests::{Home, Wire, eventually};
+use keyagent_tests::{Home, Wire, eventually, rounds};
 use keyagent_wire::reply::{Outcome, VaultState};
 use keyagent_wire::request::{Key, Unlock};
 use keyagent_wire::{Limit, Refusal, Request};
@@ -10,7 +10,8 @@ use std::collections::BTreeSet;
 use std::thread;
 
 const WRITERS: usize = 8;
-const PUTS: usize = 50;
+/// How many values each of them writes: in every run, and when all is asked for.
+const PUTS: (usize, usize) = (50, 200);
 
 fn generation(wire: &mut Wire) -> u64 {
     match wire.status().vault {
@@ -20,15 +21,16 @@ fn generation(wire: &mut Wire) -> u64 {
 }
 
 #[test]
-fn of_writers_at_once_none_loses_anything() {
+fn t67_of_writers_at_once_none_loses_anything() {
     let (home, mut agent) = Home::with_vault();
     let name = |writer, number| format!("writers/{writer}-{number:02}");
+    let puts = rounds(PUTS.0, PUTS.1);
     thread::scope(|scope| {
         for writer in 0..WRITERS {
             let home = &home;
             scope.spawn(move || {
                 let mut wire = home.wire();
-                for number in 0..PUTS {
+                for number in 0..puts {
                     let name = name(writer, number);
                     let written = wire.put(&name, format!("{}-{name}", home.canary()).as_bytes());
                     assert_eq!(written[0].outcome, Outcome::Created, "{name}");
@@ -36,13 +38,13 @@ fn of_writers_at_once_none_loses_anything() {
             });
         }
     });
-    assert_eq!(generation(&mut home.wire()), 1 + (WRITERS * PUTS) as u64);
+    assert_eq!(generation(&mut home.wire()), 1 + (WRITERS * puts) as u64);
     // What counts is what is on disk.
     agent.kill();
     let _agent = home.agent();
     let mut wire = home.wire();
     let expected: BTreeSet<_> =
-        (0..WRITERS).flat_map(|w| (0..PUTS).map(move |n| name(w, n))).collect();
+        (0..WRITERS).flat_map(|w| (0..puts).map(move |n| name(w, n))).collect();
     assert_eq!(wire.names().into_iter().collect::<BTreeSet<_>>(), expected);
     for name in expected {
         let value = format!("{}-{name}", home.canary());

@@ -1,0 +1,193 @@
+//! The recorder: the one log of this agent, whatever state it is in, for all who record.
+//!
+//! Before there is a vault there is no log, and after a disk error there may be none for a
+//! while: then nothing that has to be recorded is done, and what happens all the same is
+//! counted, and told first once there is a log again.
+
+use super::ancestry::Ancestry;
+use super::chain::Root;
+use super::event::{Event, Who};
+use super::files::Files;
+use super::log::{Anchor, Head, Log, NotLogged};
+use super::moment::Moment;
+use super::verify::Snapshot;
+use crate::peer::Peer;
+use keyagent_wire::Refusal;
+use keyagent_wire::event::{What, Why};
+use std::cell::{Cell, RefCell};
+use std::fs::File;
+use std::path::Path;
+
+/// How long one stranger is told of for all: they cannot fill the log.
+const STRANGER_MILLIS_MIN: u64 = 60_000;
+
+/// The log, or why there is none.
+pub struct Recorder {
+    files: Files,
+    /// Keeps other agents from the same files.
+    _lock: Option<File>,
+    log: RefCell<Option<Log>>,
+    /// Why there is no log, if one was expected: errno(3).
+    missing: Cell<Option<i32>>,
+    lost: Cell<u64>,
+    /// Whether this agent's start is in the log.
+    has_started: Cell<bool>,
+    ancestry: RefCell<Ancestry>,
+    /// When a stranger was told of last, by the clock since boot.
+    stranger_told: Cell<Option<u64>>,
+    /// Called when an anchor is to be written.
+    wake: Box<dyn Fn()>,
+}
+
+impl Recorder {
+    /// The log in that directory, gone on with if there is one.
+    pub fn start(state: &Path, wake: impl Fn() + 'static) -> Self {
+        // Where no lock can be made, no log can be written either.
+        let claimed = Files::claim(state).map(|(files, lock)| (files, Some(lock)));
+        let (files, lock) = claimed.unwrap_or_else(|_| (Files::new(state), None));
+        let recorder = Self {
+            files,
+            _lock: lock,
+            log: RefCell::new(None),
+            missing: Cell::new(None),
+            lost: Cell::new(0),
+            has_started: Cell::new(false),
+            ancestry: RefCell::default(),
+            stranger_told: Cell::new(None),
+            wake: Box::new(wake),
+        };
+        recorder.resume();
+        recorder
+    }
+
+    /// Whether it has no log, though the identity that one begins from may be at hand.
+    pub fn needs_root(&self) -> bool {
+        self.log.borrow().is_none()
+    }
+
+    /// Takes the identity's word for the log: begins one where there is none, or where the
+    /// one that is there is of another identity.
+    pub fn adopt(&self, root: &Root) {
+        self.resume();
+        if self.log.borrow().as_ref().is_some_and(|log| log.is_of(root)) {
+            return;
+        }
+        *self.log.borrow_mut() = None;
+        match Log::begin(self.files.clone(), root, Moment::now()) {
+            Ok(log) => self.take(log),
+            Err(error) => self.miss(&error),
+        }
+    }
+
+    /// Records what somebody asked for and must not be done unless this is written.
+    pub(super) fn record(&self, event: &Event<'_>) -> Result<(), Refusal> {
+        self.resume();
+        let mut log = self.log.borrow_mut();
+        let Some(log) = &mut *log else {
+            let errno = self.missing.get();
+            self.lost.set(self.lost.get() + u64::from(errno.is_some()));
+            return Err(Refusal::NotRecorded(errno.unwrap_or(nix::libc::ENOENT)));
+        };
+        let written = log.record(event, Moment::now());
+        if log.has_anchor() {
+            (self.wake)();
+        }
+        written.map_err(|NotLogged(errno)| {
+            tracing::warn!(errno, "cannot write the audit log");
+            Refusal::NotRecorded(errno)
+        })
+    }
+
+    /// Records what has happened. What cannot be written is counted, and told later.
+    pub(super) fn note(&self, event: &Event<'_>) {
+        let _ = self.record(event);
+    }
+
+    /// Records what the agent did by itself, or a human by it.
+    pub fn happened(&self, what: What, peer: Option<&Peer>) {
+        let who = peer.map(|peer| self.who(peer));
+        self.note(&Event { who: who.as_ref(), ..Event::told(what) });
+    }
+
+    /// Records a lock, and that no record up to here can be made up any more.
+    pub fn locked(&self, why: Why, peer: Option<&Peer>) {
+        self.happened(What::Locked(why), peer);
+        self.seal();
+    }
+
+    /// Records that a process of another user tried to connect, once a minute.
+    pub fn stranger(&self, uid: u32, pid: i32) {
+        let now = Moment::now().boot_millis;
+        let told = self.stranger_told.get();
+        if told.is_some_and(|told| now.saturating_sub(told) < STRANGER_MILLIS_MIN) {
+            return;
+        }
+        self.stranger_told.set(Some(now));
+        let who = self.who_is(uid, pid);
+        self.note(&Event { who: Some(&who), ..Event::told(What::Stranger) });
+    }
+
+    /// Ends the epoch.
+    pub fn seal(&self) {
+        if let Some(log) = &mut *self.log.borrow_mut() {
+            if let Err(NotLogged(errno)) = log.seal(Moment::now()) {
+                tracing::warn!(errno, "cannot seal the audit log");
+            }
+            if log.has_anchor() {
+                (self.wake)();
+            }
+        }
+    }
+
+    /// The anchor that is to be written, if one is.
+    pub fn anchor(&self) -> Option<Anchor> {
+        self.log.borrow_mut().as_mut()?.anchor()
+    }
+
+    /// All that is kept, as it is now.
+    pub fn snapshot(&self) -> Snapshot {
+        let head: Option<Head> = self.log.borrow().as_ref().map(Log::head);
+        Snapshot::take(&self.files, head)
+    }
+
+    /// Who that is, as far as can be seen.
+    pub(super) fn who(&self, peer: &Peer) -> Who {
+        self.who_is(nix::unistd::geteuid().as_raw(), peer.pid())
+    }
+
+    fn who_is(&self, uid: u32, pid: i32) -> Who {
+        Who { uid, pid, lineage: self.ancestry.borrow_mut().of(pid) }
+    }
+
+    /// Goes on with the log on disk, if there is one and none is at hand.
+    fn resume(&self) {
+        if !self.needs_root() {
+            return;
+        }
+        match Log::resume(self.files.clone(), Moment::now()) {
+            Ok(Some(log)) => self.take(log),
+            Ok(None) => {}
+            Err(error) => self.miss(&error),
+        }
+    }
+
+    fn take(&self, mut log: Log) {
+        log.lose(self.lost.take());
+        self.missing.set(None);
+        *self.log.borrow_mut() = Some(log);
+        if !self.has_started.replace(true) {
+            self.happened(What::Started, None);
+        }
+        (self.wake)();
+    }
+
+    /// Where the log is.
+    pub fn files(&self) -> &Files {
+        &self.files
+    }
+
+    fn miss(&self, error: &std::io::Error) {
+        tracing::warn!(%error, "cannot open the audit log");
+        self.missing.set(Some(error.raw_os_error().unwrap_or(nix::libc::EIO)));
+    }
+}

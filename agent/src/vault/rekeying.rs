@@ -1,0 +1,102 @@
+//! A new identity for a vault: made, sealed as the old one is, and put in its place.
+//!
+//! The new one lies beside the old one as `identity.age.next` before the vault is sealed to
+//! it, and takes its place when the vault and its backups are. Whichever of the two opens the
+//! vault is the one: the next unlock finishes what was cut off. All of it blocks.
+
+use super::file::{self, BACKUPS};
+use super::format;
+use super::seal::{self, Identity};
+use super::sealed::Opening;
+use super::store::{self, Open};
+use super::unsealing::{self, Opened, Way};
+use crate::places::Places;
+use crate::spawner::Spawner;
+use keyagent_wire::{Refusal, Value};
+use std::io;
+use std::path::Path;
+
+/// Gives the open vault a new identity.
+pub fn rekey(
+    places: &Places,
+    spawner: &Spawner,
+    passphrase: Option<Value>,
+    open: &Open,
+    opening: Opening,
+) -> Result<Open, Refusal> {
+    let Opened { text, way } = unsealing::open(places, spawner, passphrase)?;
+    let old = store::identity_of(&text)?;
+    let new = Identity::generate();
+    let sealed = unsealing::seal(spawner, &new.text(), &way)?;
+    let _lock = file::lock(&places.lock()).map_err(store::not_written)?;
+    if old.recipient().text() != Identity::kept()?.recipient().text() {
+        return Err(Refusal::Conflict);
+    }
+    let base = store::reread(places, open)?.unwrap_or_else(|| open.clone());
+    let mut vault = (*base.vault).clone();
+    let own = old.recipient().text();
+    vault.recipients.retain(|other| other.text() != own);
+    vault.recipients.insert(0, new.recipient());
+    vault.generation += 1;
+    file::replace(&places.next_identity(), &sealed, 0, |_| true).map_err(store::not_written)?;
+    let saved = store::save(places, &new, vault).inspect_err(|_| {
+        let _ = file::remove(&places.next_identity());
+    })?;
+    // The vault is the new identity's: what is cut off from here on is finished later.
+    finish(places, &old, &new);
+    new.keep(opening)?;
+    Ok(saved)
+}
+
+/// The identity that opens the vault, if it is the next one: a rekeying that was cut off is
+/// finished. The vault's lock is not held.
+pub fn resume(
+    places: &Places,
+    spawner: &Spawner,
+    old: &Identity,
+    way: &Way,
+) -> Result<Option<Identity>, Refusal> {
+    let Ok(bytes) = unsealing::read(&places.next_identity()) else { return Ok(None) };
+    let text = unsealing::unseal(spawner, &bytes, way)?;
+    let next = store::identity_of(&text)?;
+    if store::read(places, &next).is_err() {
+        return Ok(None);
+    }
+    let _lock = file::lock(&places.lock()).map_err(store::not_written)?;
+    finish(places, old, &next);
+    tracing::info!("a rekeying that was cut off is finished");
+    Ok(Some(next))
+}
+
+/// Takes away a next identity that the vault was never sealed to.
+pub fn forget_next(places: &Places) {
+    if let Err(error) = file::remove(&places.next_identity()) {
+        tracing::warn!(%error, "cannot take identity.age.next away");
+    }
+}
+
+/// Seals the backups to the new identity, so that they stay good, and stay closed to the old
+/// one; then puts the new one in its place.
+fn finish(places: &Places, old: &Identity, new: &Identity) {
+    for number in 1..=BACKUPS {
+        let path = file::backup_path(&places.vault(), number);
+        if let Err(error) = reseal_backup(&path, old, new) {
+            tracing::warn!(%error, number, "cannot seal a backup to the new identity");
+        }
+    }
+    if let Err(error) = file::rename(&places.next_identity(), &places.identity()) {
+        tracing::warn!(%error, "cannot put the new identity in its place yet");
+    }
+}
+
+/// What is no vault of the old identity is left as it is.
+fn reseal_backup(path: &Path, old: &Identity, new: &Identity) -> io::Result<()> {
+    let Ok(bytes) = file::read_guarded(path) else { return Ok(()) };
+    let Ok(plain) = seal::unseal(&bytes, old) else { return Ok(()) };
+    let Ok(mut vault) = format::read(&plain, old) else { return Ok(()) };
+    let own = old.recipient().text();
+    vault.recipients.retain(|other| other.text() != own);
+    vault.recipients.insert(0, new.recipient());
+    let plain = format::write(&vault, new).map_err(|_| io::ErrorKind::Interrupted)?;
+    file::replace(path, &seal::seal(&plain, &vault.recipients), 0, |_| true)
+}

@@ -1,0 +1,197 @@
+//! How the identity opens: by passphrase, by the OS keyring's copy of it, by an age identity
+//! of the user's own, or by itself.
+//!
+//! `unlock.json` says how it opens without a passphrase. What `identity.age` is sealed by is
+//! told by that file alone, so the two may be replaced one after the other: at every instant
+//! the identity that lies there opens. All of it blocks.
+
+use super::{file, seal};
+use crate::places::Places;
+use crate::spawner::{Spawner, identity, keyring, scrypt};
+use crate::vault::seal::Unsealing;
+use keyagent_wire::request::Seal;
+use keyagent_wire::{Refusal, Unsealer, Value, VaultFault, VaultFile};
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::path::Path;
+use zeroize::Zeroizing;
+
+/// What is in `unlock.json`; no such file means a passphrase, or nothing at all.
+#[derive(Serialize, Deserialize, Default, PartialEq)]
+#[serde(deny_unknown_fields)]
+struct Record {
+    /// The user's own identity files: one, or two while one takes the place of the other.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    identities: Vec<String>,
+    /// The name under which the OS keyring has the passphrase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    keyring: Option<String>,
+}
+
+/// What an identity is sealed by.
+pub enum Way {
+    /// Nothing.
+    Plain,
+    /// A passphrase.
+    Passphrase(Value),
+    /// The identity in that file.
+    Identity(String),
+}
+
+/// An identity file that was opened.
+pub struct Opened {
+    /// Its plain text.
+    pub text: Zeroizing<Vec<u8>>,
+    /// What opened it.
+    pub way: Way,
+}
+
+/// Opens the identity file, with what needs no human if there is no passphrase.
+pub fn open(
+    places: &Places,
+    spawner: &Spawner,
+    passphrase: Option<Value>,
+) -> Result<Opened, Refusal> {
+    let bytes = read(&places.identity())?;
+    if !seal::is_age(&bytes) {
+        return Ok(Opened { text: bytes, way: Way::Plain });
+    }
+    if seal::wants_passphrase(&bytes) {
+        return open_by_passphrase(places, spawner, &bytes, passphrase);
+    }
+    let mut refusal = Refusal::Unsealer(Unsealer::Missing);
+    for path in Record::read(places)?.identities {
+        match identity::unseal(spawner, &bytes, &path) {
+            Ok(text) => return Ok(Opened { text, way: Way::Identity(path) }),
+            Err(why) => refusal = why,
+        }
+    }
+    Err(refusal)
+}
+
+fn open_by_passphrase(
+    places: &Places,
+    spawner: &Spawner,
+    bytes: &[u8],
+    passphrase: Option<Value>,
+) -> Result<Opened, Refusal> {
+    let given = passphrase.is_some();
+    let passphrase = match passphrase {
+        Some(passphrase) => passphrase,
+        None => {
+            let entry = Record::read(places)?.keyring.ok_or(Refusal::NeedsPassphrase)?;
+            keyring::get(spawner, &entry)?
+        }
+    };
+    let way = Way::Passphrase(passphrase);
+    match unseal(spawner, bytes, &way) {
+        // The keyring's copy is another one's: the human knows the right one.
+        Err(Refusal::WrongPassphrase) if !given => Err(Refusal::NeedsPassphrase),
+        text => Ok(Opened { text: text?, way }),
+    }
+}
+
+/// Reads an identity file, as it is.
+pub fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    file::read_guarded(path).map(Zeroizing::new).map_err(refusal)
+}
+
+/// Unseals the bytes of an identity file.
+pub fn unseal(spawner: &Spawner, bytes: &[u8], way: &Way) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    match way {
+        _ if !seal::is_age(bytes) => Ok(Zeroizing::new(bytes.to_vec())),
+        Way::Plain => Err(Refusal::NeedsPassphrase),
+        Way::Identity(path) => identity::unseal(spawner, bytes, path),
+        Way::Passphrase(passphrase) => match scrypt::unseal(spawner, bytes, passphrase)? {
+            Unsealing::Plain(text) => Ok(text),
+            Unsealing::WrongPassphrase => Err(Refusal::WrongPassphrase),
+            Unsealing::Fault(fault) => Err(refusal(fault)),
+        },
+    }
+}
+
+/// Seals the text of an identity, and looks whether what comes of it opens again.
+pub fn seal(spawner: &Spawner, text: &[u8], way: &Way) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let sealed = match way {
+        Way::Plain => return Ok(Zeroizing::new(text.to_vec())),
+        Way::Passphrase(passphrase) => scrypt::seal(spawner, text, passphrase)?,
+        Way::Identity(path) => identity::seal(spawner, text, path)?,
+    };
+    match unseal(spawner, &sealed, way)?.as_slice() == text {
+        true => Ok(Zeroizing::new(sealed)),
+        false => Err(Refusal::Helper),
+    }
+}
+
+/// Puts the identity in its place, sealed as that says; the old one or the new one, whatever
+/// happens. The vault's lock is held.
+pub fn place(places: &Places, spawner: &Spawner, text: &[u8], by: Seal) -> Result<(), Refusal> {
+    let old = Record::read(places).unwrap_or_default();
+    let (way, new) = way_of(spawner, by)?;
+    let sealed = seal(spawner, text, &way)?;
+    if !new.identities.is_empty() {
+        // What opens the one, and what opens the other.
+        let both = [&new.identities[..], &old.identities[..]].concat();
+        Record { identities: both, keyring: old.keyring.clone() }.write(places).map_err(failed)?;
+    }
+    file::replace(&places.identity(), &sealed, 0, |_| true).map_err(failed)?;
+    // From here on the new one is in force: what fails now costs a question, and no key.
+    if let Err(error) = new.write(places) {
+        tracing::warn!(%error, "cannot write down how the identity opens");
+    }
+    if let Some(entry) = old.keyring.filter(|entry| Some(entry) != new.keyring.as_ref())
+        && keyring::forget(spawner, &entry).is_err()
+    {
+        tracing::warn!("cannot take the old passphrase out of the OS keyring");
+    }
+    Ok(())
+}
+
+fn way_of(spawner: &Spawner, by: Seal) -> Result<(Way, Record), Refusal> {
+    Ok(match by {
+        Seal::Nothing => (Way::Plain, Record::default()),
+        Seal::Passphrase(passphrase) => (Way::Passphrase(passphrase), Record::default()),
+        Seal::Keyring(passphrase) => {
+            let entry = super::store::random_id()?;
+            keyring::keep(spawner, &entry, &passphrase)?;
+            let record = Record { keyring: Some(entry), ..Record::default() };
+            (Way::Passphrase(passphrase), record)
+        }
+        Seal::Identity(path) => {
+            let path = String::from_utf8(path).map_err(|_| Refusal::Malformed)?;
+            if !Path::new(&path).is_absolute() {
+                return Err(Refusal::Malformed);
+            }
+            let record = Record { identities: vec![path.clone()], ..Record::default() };
+            (Way::Identity(path), record)
+        }
+    })
+}
+
+impl Record {
+    fn read(places: &Places) -> Result<Self, Refusal> {
+        match file::read_guarded(&places.unlock_file()) {
+            Err(VaultFault::Missing) => Ok(Self::default()),
+            Ok(bytes) => serde_json::from_slice(&bytes).map_err(|_| refusal(VaultFault::Malformed)),
+            Err(fault) => Err(refusal(fault)),
+        }
+    }
+
+    /// A record in which nothing is, is no file.
+    fn write(&self, places: &Places) -> io::Result<()> {
+        let path = places.unlock_file();
+        if *self == Self::default() {
+            return file::remove(&path);
+        }
+        let bytes = serde_json::to_vec(self).expect("strings are JSON");
+        file::replace(&path, &bytes, 0, |_| true)
+    }
+}
+
+fn refusal(fault: VaultFault) -> Refusal {
+    Refusal::Vault { file: VaultFile::Identity, fault, backup: None }
+}
+
+fn failed(error: io::Error) -> Refusal {
+    super::store::not_written(error)
+}

@@ -1,0 +1,27 @@
+//! `rekey`: a new identity for the vault.
+
+use crate::args::RekeyArgs;
+use crate::report::{self, Failure};
+use crate::session::{Session, accept_at, unexpected};
+use crate::{passphrase, start};
+use keyagent_wire::{Reply, Request};
+
+/// Makes it. What opens the old one is wanted, and seals the new one.
+pub(crate) fn run(args: &RekeyArgs) -> Result<(), Failure> {
+    let mut session = Session::begin()?;
+    session.need_open_vault()?;
+    let path = session.status()?.vault_path;
+    let key = passphrase::current_key(args.passphrase_fd)?;
+    // On a connection of its own: a human may have taken longer than one is kept.
+    let reply = start::connect()?.ask(&Request::Rekey { key }, &[])?;
+    match accept_at(reply, &path)? {
+        Reply::Done => {}
+        _ => return Err(unexpected()),
+    }
+    report::note("the vault and its backups have a new identity");
+    report::hint(
+        "copies made before open with the old one: rotate what they hold if it leaked, and \
+         back up identity.age anew",
+    );
+    Ok(())
+}

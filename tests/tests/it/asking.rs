@@ -1,0 +1,383 @@
+//! What needs the human's word leaves only with it: T36, T41, T49, T50, T51.
+//!
+//! The pinentry is a script that answers as its test says, and keeps a list of what it showed.
+
+use crate::given::{allow, manifest};
+use keyagent_tests::wire::{done, put, refused, secret};
+use keyagent_tests::{Agent, Home, Output, Terminal, eventually};
+use keyagent_wire::request::{Ask, Asked, Screen};
+use keyagent_wire::{Confirm, Refusal, Request};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+const STUB: &str = r##"#!/bin/sh
+cd "$(dirname "$0")" || exit
+echo 'OK at your service'
+while read -r line; do
+  case $line in
+    SETDESC*) echo "$line" >>shown; echo OK ;;
+    CONFIRM*)
+      echo $$ >>asked
+      case $(cat answer) in
+        yes) echo OK ;;
+        no) echo 'ERR 83886179 Operation cancelled' ;;
+        other) echo 'ERR 83918950 Inappropriate ioctl for device' ;;
+        hold) while ! [ -e go ]; do sleep 0.01; done; echo OK ;;
+        hang) exec sleep 1000 ;;
+        crash) kill -SEGV $$ ;;
+        end) exit 0 ;;
+        garbage) echo 'OKAY yes' ;;
+        binary) head -c 900 /dev/urandom; echo; echo OK ;;
+        flood) head -c 10000000 /dev/zero; echo; echo OK ;;
+        lines) yes '# x' | head -n 100000; echo OK ;;
+      esac ;;
+    *) echo OK ;;
+  esac
+done
+"##;
+
+/// A home whose agent asks by the stub, with one secret for each way of asking.
+struct Asking {
+    home: Home,
+    agent: Agent,
+    stub: PathBuf,
+}
+
+impl Asking {
+    fn new(answer: &str) -> Self {
+        let home = Home::new();
+        let stub = home.make_directory("stub");
+        let program = stub.join("pinentry");
+        fs::write(&program, STUB).expect("it is ours");
+        fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("it is ours");
+        let agent = agent_with(&home, &program);
+        let asked = Self { home, agent, stub };
+        asked.answers(answer);
+        for (name, confirm) in [
+            ("app/NONE", Confirm::None),
+            ("app/SESSION", Confirm::Session),
+            ("app/ALWAYS", Confirm::Always),
+        ] {
+            set(&asked.home, name, confirm);
+        }
+        asked
+    }
+
+    fn answers(&self, answer: &str) {
+        fs::write(self.stub.join("answer"), answer).expect("it is ours");
+    }
+
+    fn go(&self) {
+        fs::write(self.stub.join("go"), "").expect("it is ours");
+    }
+
+    /// The processes that have shown a dialog.
+    fn dialogs(&self) -> Vec<u32> {
+        let asked = fs::read_to_string(self.stub.join("asked")).unwrap_or_default();
+        asked.lines().map(|pid| pid.parse().expect("it is a pid")).collect()
+    }
+
+    fn shown(&self) -> String {
+        fs::read_to_string(self.stub.join("shown")).unwrap_or_default()
+    }
+
+    /// Runs a script in a terminal session of its own, whose leader is the shell.
+    fn session(&self, script: &str) -> Output {
+        self.home.command("setsid").args(["--wait", "sh", "-c", script]).run()
+    }
+
+    fn get(&self, name: &str) -> Output {
+        self.session(&format!("keyagent get {name}; exit $?"))
+    }
+
+    fn is_well(&self) {
+        assert!(self.agent.is_alive());
+        self.get("app/NONE").quietly().prints(self.home.canary());
+    }
+}
+
+fn agent_with(home: &Home, program: &Path) -> Agent {
+    let config = home.make_directory("config/keyagent").join("config.toml");
+    let text = format!("[ask]\npinentry = \"{}\"\ntimeout = \"2s\"\n", program.display());
+    fs::write(&config, text).expect("it is ours");
+    fs::set_permissions(&config, Permissions::from_mode(0o600)).expect("it is ours");
+    let agent = home.agent();
+    home.wire().init(None);
+    agent
+}
+
+fn set(home: &Home, name: &str, confirm: Confirm) {
+    let mut wire = home.wire();
+    let mut put = put(name, home.canary().as_bytes());
+    put.confirm = Some(confirm);
+    done(wire.ask(&Request::Put(put)));
+    wire.commit().expect("it is written");
+}
+
+fn about(name: &str) -> Request {
+    let about = Asked::One { name: secret(name), version: None };
+    Request::Ask(Ask { about, screen: Screen::default() })
+}
+
+#[test]
+fn a_yes_hands_it_out_and_a_no_does_not() {
+    let asked = Asking::new("yes");
+    asked.get("app/SESSION").quietly().prints(asked.home.canary());
+    assert_eq!(asked.dialogs().len(), 1);
+    asked.answers("no");
+    asked.get("app/SESSION").fails(3).complains("denied");
+    assert_eq!(asked.dialogs().len(), 2);
+    asked.get("app/NONE").quietly().prints(asked.home.canary());
+    assert_eq!(asked.dialogs().len(), 2, "nobody is asked about what needs no answer");
+}
+
+#[test]
+fn t36_a_pinentry_that_fails_has_said_no() {
+    let answers = ["crash", "end", "garbage", "binary", "flood", "lines", "other", "hang"];
+    for answer in answers {
+        let asked = Asking::new(answer);
+        let output = asked.get("app/SESSION").fails(3);
+        assert!(output.stderr_text().contains("denied"), "{answer}: {}", output.report());
+        assert_eq!(asked.dialogs().len(), 1, "{answer}");
+        asked.is_well();
+        let pid = asked.dialogs()[0];
+        eventually("it is gone", || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+    }
+}
+
+#[test]
+fn t36_no_program_or_one_that_cannot_run_is_no_answer() {
+    let asked = Asking::new("yes");
+    let program = asked.stub.join("pinentry");
+    fs::write(&program, "#!/no/such/program\n").expect("it is ours");
+    asked.get("app/SESSION").fails(3).complains("denied");
+    fs::set_permissions(&program, Permissions::from_mode(0o777)).expect("it is ours");
+    asked.get("app/SESSION").fails(3).complains("no pinentry");
+    fs::remove_file(&program).expect("it is ours");
+    asked.get("app/SESSION").fails(3).complains("no pinentry");
+    asked.is_well();
+}
+
+#[test]
+fn t41_both_projects_are_named_and_a_no_is_no_byte() {
+    let asked = Asking::new("no");
+    let (home, text) = (&asked.home, "[env]\nA = \"app/SESSION\"\n");
+    let (old, new) = (home.work().join("old"), home.work().join("new"));
+    for directory in [&old, &new] {
+        manifest(home, directory, text);
+        allow(home, directory);
+    }
+    let exec = ["exec", "--", "sh", "-c", "echo \"$A\""];
+    home.keyagent(exec).dir(&new).run().fails(3).complains("denied");
+    let shown = asked.shown();
+    for named in [&old, &new] {
+        assert!(shown.contains(&named.display().to_string()), "{shown}");
+    }
+    assert!(shown.contains("app/SESSION") && shown.contains("unverified"), "{shown}");
+    assert!(!home.has_value(shown.as_bytes()));
+    asked.answers("yes");
+    home.keyagent(exec).dir(&new).run().quietly().prints(format!("{}\n", home.canary()));
+}
+
+#[test]
+fn t49_a_thousand_requests_are_one_dialog() {
+    let asked = Asking::new("hold");
+    let output = std::thread::scope(|scope| {
+        let script = "seq 1000 | xargs -P 12 -n 1 sh -c 'echo \"$(keyagent get app/SESSION)\"'";
+        let running = scope.spawn(|| asked.session(script));
+        eventually("somebody is asked", || (!asked.dialogs().is_empty()).then_some(()));
+        asked.go();
+        running.join().expect("it does not panic")
+    });
+    let lines = output.quietly().stdout_text();
+    assert_eq!(lines.lines().filter(|line| *line == asked.home.canary()).count(), 1000);
+    assert_eq!(asked.dialogs().len(), 1);
+}
+
+#[test]
+fn t49_three_denials_mute_until_the_vault_is_locked() {
+    let asked = Asking::new("no");
+    for _ in 0..3 {
+        asked.get("app/SESSION").fails(3).complains("denied:");
+    }
+    asked.answers("yes");
+    asked.get("app/ALWAYS").fails(3).complains("denied too often");
+    asked.get("app/SESSION").fails(3).complains("denied too often");
+    assert_eq!(asked.dialogs().len(), 3);
+    asked.home.keyagent(["lock"]).run().code(0);
+    asked.home.keyagent(["unlock"]).run().code(0);
+    asked.get("app/SESSION").quietly().prints(asked.home.canary());
+}
+
+#[test]
+fn t50_a_lease_is_for_one_terminal_session_and_ends() {
+    let asked = Asking::new("yes");
+    let twice = "keyagent get app/SESSION >/dev/null && keyagent get app/SESSION >/dev/null";
+    asked.session(twice).quietly();
+    assert_eq!(asked.dialogs().len(), 1, "once for a session");
+    asked.session(twice).quietly();
+    assert_eq!(asked.dialogs().len(), 2, "and again for another");
+    // What another session has is nothing to this one.
+    let other = "keyagent get app/SESSION >/dev/null; echo no >stub/answer; \
+                 setsid --wait keyagent get app/SESSION; echo $?; keyagent get app/SESSION >/dev/null";
+    let stub = asked.stub.display();
+    let output = asked.session(&other.replace("stub/answer", &format!("{stub}/answer")));
+    assert_eq!(output.stdout_text(), "3\n", "{}", output.report());
+    assert_eq!(output.code, Some(0), "its own lease goes on: {}", output.report());
+    for end in [
+        "keyagent lock && keyagent unlock",
+        "keyagent get app/NONE | keyagent set app/SESSION --confirm none && \
+         keyagent get app/NONE | keyagent set app/SESSION --confirm session",
+        "keyagent mv app/SESSION app/x && keyagent mv app/x app/SESSION",
+    ] {
+        asked.answers("yes");
+        let before = asked.dialogs().len();
+        let script = format!("{{ {twice} && {end} && {twice}; }} 2>/dev/null");
+        asked.session(&script).code(0);
+        assert_eq!(asked.dialogs().len(), before + 2, "{end}");
+    }
+}
+
+#[test]
+fn t50_a_lease_of_a_project_ends_with_its_grant() {
+    let asked = Asking::new("yes");
+    let text = "[env]\nA = \"app/SESSION\"\n";
+    manifest(&asked.home, asked.home.work(), text);
+    allow(&asked.home, asked.home.work());
+    let run = "keyagent exec -- true";
+    asked.session(&format!("{run} && {run}")).quietly();
+    assert_eq!(asked.dialogs().len(), 1);
+    let denied = format!("{{ {run} && keyagent deny && keyagent allow --yes && {run}; }} 2>&-");
+    asked.session(&denied).code(0);
+    assert_eq!(asked.dialogs().len(), 3);
+    let changed = format!(
+        "{{ {run} && echo '# new' >>keyagent.toml && keyagent allow --yes && {run}; }} 2>&-"
+    );
+    asked.session(&changed).code(0);
+    assert_eq!(asked.dialogs().len(), 5);
+    // What is named by hand is another word than the manifest's.
+    asked.session(&format!("{run} && keyagent exec --env B=app/SESSION -- true")).quietly();
+    assert_eq!(asked.dialogs().len(), 7);
+}
+
+#[test]
+fn t51_always_is_each_time() {
+    let asked = Asking::new("yes");
+    let get = "keyagent get app/ALWAYS >/dev/null";
+    asked.session(&format!("{get} && {get} && {get}")).quietly();
+    assert_eq!(asked.dialogs().len(), 3);
+}
+
+#[test]
+fn t51_a_yes_is_for_the_next_request_of_its_connection() {
+    let asked = Asking::new("yes");
+    let mut wire = asked.home.wire();
+    let needs = Err(Refusal::NeedsAnswer(vec![secret("app/ALWAYS")]));
+    assert_eq!(wire.get("app/ALWAYS"), needs);
+    done(wire.ask(&about("app/ALWAYS")));
+    assert_eq!(asked.home.wire().get("app/ALWAYS"), needs, "another connection");
+    assert_eq!(wire.get("app/ALWAYS"), Ok(asked.home.canary().as_bytes().to_vec()));
+    assert_eq!(wire.get("app/ALWAYS"), needs, "it is used up");
+    done(wire.ask(&about("app/ALWAYS")));
+    wire.status();
+    assert_eq!(wire.get("app/ALWAYS"), needs, "by whatever comes next");
+    done(wire.ask(&about("app/ALWAYS")));
+    asked.home.keyagent(["lock"]).run().code(0);
+    asked.home.keyagent(["unlock"]).run().code(0);
+    assert_eq!(wire.get("app/ALWAYS"), needs, "a lock ends it");
+}
+
+#[test]
+fn a_question_ends_with_who_asked_and_with_the_lock() {
+    let asked = Asking::new("hold");
+    let gone = |at: usize| {
+        let pid = eventually("it asks", || asked.dialogs().get(at).copied());
+        move || {
+            let there = move || Path::new(&format!("/proc/{pid}")).exists();
+            eventually("the pinentry is gone", || (!there()).then_some(()));
+        }
+    };
+    let mut wire = asked.home.wire();
+    wire.send(&about("app/SESSION")).expect("the agent listens");
+    let ended = gone(0);
+    drop(wire);
+    ended();
+    let mut wire = asked.home.wire();
+    wire.send(&about("app/SESSION")).expect("the agent listens");
+    let ended = gone(1);
+    asked.home.keyagent(["lock"]).run().code(0);
+    assert_eq!(refused(wire.try_reply().expect("it answers")), Refusal::Locked);
+    ended();
+}
+
+#[test]
+fn who_sets_a_value_does_not_get_at_the_one_before() {
+    let asked = Asking::new("no");
+    let set = ["set", "app/ALWAYS", "--confirm", "none"];
+    asked.home.keyagent(set).stdin("another value").run().code(0);
+    asked.home.keyagent(["get", "app/ALWAYS"]).run().quietly().prints("another value");
+    asked.home.keyagent(["get", "app/ALWAYS", "--version", "1"]).run().fails(6);
+    assert_eq!(asked.dialogs().len(), 0);
+}
+
+#[test]
+fn a_shell_gets_nothing_that_needs_an_answer() {
+    let asked = Asking::new("yes");
+    let text = "[env]\nA = \"app/SESSION\"\nB = \"app/NONE\"\nC = \"app/ALWAYS\"\n";
+    manifest(&asked.home, asked.home.work(), text);
+    allow(&asked.home, asked.home.work());
+    let hook = ["export", "--hook", "--format", "bash"];
+    let output = asked.home.keyagent(hook).run().quietly();
+    let text = output.stdout_text();
+    assert!(text.contains("__keyagent_put 'B' ") && !text.contains("__keyagent_put 'A' "));
+    assert!(!text.contains("__keyagent_put 'C' "));
+    // Nobody looks at this one either.
+    let export = ["export", "--format", "bash"];
+    asked.home.keyagent(export).run().fails(3).complains("not confirmed: `app/ALWAYS`");
+    assert_eq!(asked.dialogs().len(), 0);
+    let mut shell = Terminal::run(
+        &asked.home,
+        "bash",
+        &["--norc", "-c", "eval \"$(keyagent export)\"; [ -n \"$C\" ] && echo exp''orted"],
+        &[],
+    );
+    shell.expect("exported");
+    shell.end().code(0);
+    assert_eq!(asked.dialogs().len(), 1);
+    assert!(asked.shown().contains("/dev/pts/"), "{}", asked.shown());
+}
+
+#[test]
+fn needs_pinentry_curses_the_real_one_asks_on_the_terminal() {
+    let home = Home::new();
+    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-curses"));
+    set(&home, "app/SESSION", Confirm::Session);
+    for (keys, allowed) in [("\t\r", false), ("\r", true)] {
+        let script = "keyagent get app/SESSION >/dev/null && echo it''came; stty sane; exit 0";
+        let mut shell =
+            Terminal::run(&home, "bash", &["--norc", "-c", script], &[("TERM", "xterm")]);
+        shell.expect("app/SESSION");
+        shell.expect("Allow");
+        shell.keys(keys);
+        shell.expect(if allowed { "itcame" } else { "denied" });
+        shell.end().code(0);
+    }
+}
+
+#[test]
+fn needs_pinentry_tty_the_real_one_asks_on_the_terminal() {
+    let home = Home::new();
+    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-tty"));
+    set(&home, "app/SESSION", Confirm::Session);
+    for (keys, allowed) in [("d", false), ("a", true)] {
+        let script = "keyagent get app/SESSION >/dev/null && echo it''came; stty sane; exit 0";
+        let mut shell =
+            Terminal::run(&home, "bash", &["--norc", "-c", script], &[("TERM", "xterm")]);
+        shell.expect("app/SESSION");
+        shell.expect("[ad]?");
+        shell.keys(keys);
+        shell.expect(if allowed { "itcame" } else { "denied" });
+        shell.end().code(0);
+    }
+}
