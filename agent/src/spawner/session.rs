@@ -199,8 +199,9 @@ impl Logind {
         let interface = text(header.interface().map(|name| name.as_str()));
         let member = text(header.member().map(|name| name.as_str()));
         if sender == BUS.0 && member == "NameOwnerChanged" {
-            // Another logind: it knows nothing of what the one before was asked for.
-            return Err(End::Bus);
+            // Another logind knows nothing of what the one before was asked for.
+            let (_, _, owner): (String, String, String) = message.body().deserialize()?;
+            return if owner == self.owner.as_str() { Ok(()) } else { Err(End::Bus) };
         }
         if sender != self.owner.as_str() {
             return Ok(());
