@@ -19,7 +19,7 @@ tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
   bindfs:bindfs nix-shell:nix-bin pinentry-curses:pinentry-curses pinentry-tty:pinentry-tty
-  dbus-daemon:dbus
+  dbus-daemon:dbus prlimit:util-linux
 )
 skip=()
 
@@ -199,5 +199,7 @@ check_dependencies
 say "packaging/build.sh"
 packaging/build.sh
 export KEYAGENT_DIST=$target_dir/dist
+say "tests/fuzz.sh"
+tests/fuzz.sh
 list_skipped
 run_tests

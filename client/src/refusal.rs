@@ -259,7 +259,7 @@ fn vault_fault(fault: VaultFault) -> String {
         VaultFault::Owner => "it belongs to another user",
         VaultFault::Mode => "others may read or write it",
         VaultFault::TooLarge => "it is larger than 16 MiB",
-        VaultFault::HeaderTooLarge => "its header is larger than 16 KiB",
+        VaultFault::HeaderTooLarge => "its header is larger than 16 KiB or 256 lines",
         VaultFault::TooMuchWork => "it asks for more scrypt work than keyagent does",
         VaultFault::NotAge => "it is no age file",
         VaultFault::Corrupt => "it is damaged or cut short",

@@ -74,7 +74,7 @@ pub struct Anchor {
 impl Anchor {
     /// Makes what was logged durable, then the state that says so.
     pub fn write(&self) -> io::Result<()> {
-        self.log.sync_data()?;
+        self.log.sync_all()?;
         self.state.write(&self.path)
     }
 }
@@ -199,7 +199,7 @@ impl Log {
         if let Current::Open(file, seen) = &self.current
             && let Some(fault) = self.found(*seen)?
         {
-            let _ = file.sync_data();
+            let _ = file.sync_all();
             self.next_file(What::Broken(fault))?;
         }
         if let Current::Next(what) = self.current {
@@ -252,7 +252,7 @@ impl Log {
             return Err(NotLogged(nix::libc::EIO));
         };
         if seen.bytes + line.len() as u64 > self.files.bytes_max {
-            let _ = file.sync_data();
+            let _ = file.sync_all();
             self.next_file(What::Rotated)?;
             self.begin_file(What::Rotated, now)?;
             return self.append(event, now);

@@ -9,10 +9,8 @@ use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::staging::Staging;
 use super::timer::Timing;
-use crate::audit::chain::Root;
 use crate::audit::recorder::Recorder;
 use crate::config::Config;
-use crate::deadline::{self, Deadline};
 use crate::health::Findings;
 use crate::manifest::own;
 use crate::manifest::project::Parsed;
@@ -23,13 +21,12 @@ use crate::stamps::Stamps;
 use crate::vault::Vault;
 use crate::vault::change::Change;
 use crate::vault::difference::Difference;
-use crate::vault::seal::Identity;
 use crate::vault::sealed::{self, Opening};
 use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
 use keyagent_wire::event::{What, Why};
-use keyagent_wire::health::{Check, Grade, Health};
+use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Unlock};
 use std::cell::{Cell, RefCell};
@@ -56,9 +53,9 @@ const LOOKS_MAX: usize = 16;
 /// The vault of this agent.
 pub struct Keeper {
     pub(super) places: Arc<Places>,
-    config: Config,
+    pub(super) config: Config,
     pub(super) spawner: Arc<Spawner>,
-    findings: RefCell<Findings>,
+    pub(super) findings: RefCell<Findings>,
     state: RefCell<State>,
     /// Parsed manifests.
     pub parsed: Parsed,
@@ -67,7 +64,7 @@ pub struct Keeper {
     /// What each of them has staged, to be forgotten with the rest.
     staged: RefCell<Vec<Weak<RefCell<Staging>>>>,
     failures: Cell<u32>,
-    timing: Timing,
+    pub(super) timing: Timing,
     /// Held by whoever changes the vault's files.
     pub(super) turn: Mutex<()>,
     /// Held by whoever derives a key: one at a time, at 256 MiB each.
@@ -75,7 +72,7 @@ pub struct Keeper {
     pub(super) unlocks: Door,
     changes: Door,
     looks: Door,
-    stamps: Arc<Stamps>,
+    pub(super) stamps: Arc<Stamps>,
     /// What the human is asked, and has confirmed.
     pub asks: Asks,
     /// The audit log.
@@ -83,7 +80,7 @@ pub struct Keeper {
     /// Told when an anchor of the audit log is to be written.
     pub anchors: Rc<Notify>,
     /// Held by whoever writes an anchor.
-    anchoring: Mutex<()>,
+    pub(super) anchoring: Mutex<()>,
     /// Whatever may wait for a file system of a client's choice.
     pub mounts: &'static Mounts,
     /// Told when the agent should stop.
@@ -148,11 +145,6 @@ impl Keeper {
         &self.spawner
     }
 
-    /// Notes how a check is by now, whatever it was before.
-    pub fn note(&self, check: Check, grade: Grade) {
-        self.findings.borrow_mut().replace(check, grade);
-    }
-
     /// Looks again at what is on disk, unless the vault is open or locked.
     pub fn examine(&self) {
         if !matches!(*self.state.borrow(), State::Missing | State::Unusable(_)) {
@@ -186,14 +178,6 @@ impl Keeper {
                     Err(refusal) => State::Unusable(refusal),
                 }
             }
-        }
-    }
-
-    /// Has the audit log begin, or go on, as the identity's own.
-    pub fn adopt(&self) {
-        if let Ok(identity) = Identity::kept() {
-            self.audit.adopt(&Root::of(&identity));
-            stack::burn_deep();
         }
     }
 
@@ -359,43 +343,8 @@ impl Keeper {
         }
     }
 
-    /// Forgets every value if the time of the vault is over, however late any timer is.
-    pub fn lock_if_over(&self) {
-        if let Some(why) = self.timing.over() {
-            self.lock_at_once(why);
-        }
-    }
-
-    /// Forgets every value before this returns. Shells are told when there is time for it.
-    pub fn lock_at_once(&self, why: Why) {
-        if self.forget(why) {
-            self.audit.locked(why, None);
-            let stamps = self.stamps.clone();
-            drop(spawn_blocking(move || stamps.bump_all()));
-        }
-    }
-
-    /// From now on it is open, and for how long. An identity that is not sealed opens without
-    /// a human: it would only be in the way to lock it for being idle.
-    fn begin_time(&self, seconds: Option<u64>) {
-        let lock = &self.config.lock;
-        let hard = seconds.map(Duration::from_secs);
-        let limits = match store::look(&self.places) {
-            Found::Plain => lock.unsealed().or(hard.map(|hard| (hard, hard))),
-            _ => Some((lock.idle(), lock.hard())),
-        };
-        self.timing.set(
-            limits.map(|(idle, most)| Deadline::new(deadline::now(), idle, hard.unwrap_or(most))),
-        );
-    }
-
-    /// When it locks by itself.
-    pub fn timing(&self) -> &Timing {
-        &self.timing
-    }
-
     /// Whether there was anything to forget.
-    fn forget(&self, why: Why) -> bool {
+    pub(super) fn forget(&self, why: Why) -> bool {
         sealed::forget_all();
         self.asks.clear();
         for staging in self.staged.borrow().iter().filter_map(Weak::upgrade) {
@@ -505,15 +454,6 @@ impl Keeper {
             }
         }
         None
-    }
-
-    /// Writes the anchor of the audit log that is due. An older one never comes after a newer.
-    pub async fn write_anchor(&self) {
-        let _anchoring = self.anchoring.lock().await;
-        let Some(anchor) = self.audit.anchor() else { return };
-        if let Err(error) = blocking(move || anchor.write()).await {
-            tracing::warn!(%error, "cannot write the state of the audit log");
-        }
     }
 
     /// Waits for a write that is under way.

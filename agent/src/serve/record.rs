@@ -10,6 +10,7 @@ use crate::audit::witness::Witness;
 use crate::audit::{read, words};
 use crate::vault::change::{Change, Staged};
 use crate::vault::seal::Identity;
+use keyagent_sys::stack;
 use keyagent_wire::event::{Bad, Deed, Verified, Way, What};
 use keyagent_wire::reply::{Outcome, Reply, Written};
 use keyagent_wire::request::Audit;
@@ -121,6 +122,25 @@ fn told(verdict: &Verdict) -> Verified {
         good: verdict.good,
         unanchored: verdict.unanchored,
         bad: bad.map(|bad| Bad { seq: bad.seq, fault: words::told_fault(bad.fault) }),
+    }
+}
+
+impl Keeper {
+    /// Has the audit log begin, or go on, as the identity's own.
+    pub fn adopt(&self) {
+        if let Ok(identity) = Identity::kept() {
+            self.audit.adopt(&Root::of(&identity));
+            stack::burn_deep();
+        }
+    }
+
+    /// Writes the anchor of the audit log that is due. An older one never comes after a newer.
+    pub async fn write_anchor(&self) {
+        let _anchoring = self.anchoring.lock().await;
+        let Some(anchor) = self.audit.anchor() else { return };
+        if let Err(error) = blocking(move || anchor.write()).await {
+            tracing::warn!(%error, "cannot write the state of the audit log");
+        }
     }
 }
 

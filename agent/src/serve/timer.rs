@@ -6,6 +6,7 @@
 
 use super::keeper::Keeper;
 use crate::deadline::{Deadline, Moment, now};
+use crate::vault::store::{self, Found};
 use keyagent_wire::Refusal;
 use keyagent_wire::event::Why;
 use keyagent_wire::health::Health;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 use tokio::sync::Notify;
+use tokio::task::spawn_blocking;
 
 /// The deadlines of a vault, if it is open and has any.
 #[derive(Default)]
@@ -63,6 +65,42 @@ impl Timing {
         let left = self.deadline.get().map(|deadline| deadline.left(now()));
         health.idle_seconds = left.map(|(idle, _)| idle.as_secs());
         health.hard_seconds = left.map(|(_, hard)| hard.as_secs());
+    }
+}
+
+impl Keeper {
+    /// Forgets every value if the time of the vault is over, however late any timer is.
+    pub fn lock_if_over(&self) {
+        if let Some(why) = self.timing.over() {
+            self.lock_at_once(why);
+        }
+    }
+
+    /// Forgets every value before this returns. Shells are told when there is time for it.
+    pub(super) fn lock_at_once(&self, why: Why) {
+        if self.forget(why) {
+            self.audit.locked(why, None);
+            let stamps = self.stamps.clone();
+            drop(spawn_blocking(move || stamps.bump_all()));
+        }
+    }
+
+    /// From now on it is open, and for how long. An identity that is not sealed opens without
+    /// a human: it would only be in the way to lock it for being idle.
+    pub(super) fn begin_time(&self, seconds: Option<u64>) {
+        let lock = &self.config.lock;
+        let hard = seconds.map(Duration::from_secs);
+        let limits = match store::look(&self.places) {
+            Found::Plain => lock.unsealed().or(hard.map(|hard| (hard, hard))),
+            _ => Some((lock.idle(), lock.hard())),
+        };
+        self.timing
+            .set(limits.map(|(idle, most)| Deadline::new(now(), idle, hard.unwrap_or(most))));
+    }
+
+    /// When it locks by itself.
+    pub fn timing(&self) -> &Timing {
+        &self.timing
     }
 }
 

@@ -17,10 +17,15 @@ use zeroize::Zeroizing;
 
 /// The longest header that is looked at, in bytes; ours have a few hundred.
 pub const HEADER_BYTES_MAX: usize = 16 * 1024;
+/// The most lines of a header that is looked at: the crate parses all of it once more for each.
+/// Ours have two for each recipient.
+const HEADER_LINES_MAX: usize = 256;
 /// The scrypt work factor that is written: about a second and 256 MiB.
 const WORK_FACTOR: u8 = 18;
 /// The largest that is accepted: 1 GiB.
 const WORK_FACTOR_MAX: u8 = 20;
+/// A full line of a stanza's body; the last one is shorter.
+const BODY_LINE_BYTES: usize = 64;
 /// How age v1 files begin (C2SP age.md).
 const MAGIC: &[u8] = b"age-encryption.org/v1\n";
 
@@ -116,10 +121,34 @@ pub fn measure(file: &[u8]) -> Result<(), VaultFault> {
         return Err(if MAGIC.starts_with(file) { VaultFault::Corrupt } else { VaultFault::NotAge });
     }
     let head = &file[..file.len().min(HEADER_BYTES_MAX)];
-    if head.windows(5).any(|w| w == b"\n--- ") {
-        return Ok(());
+    match head.windows(5).position(|w| w == b"\n--- ") {
+        Some(end) if head[..end].split(is_newline).count() > HEADER_LINES_MAX => {
+            Err(VaultFault::HeaderTooLarge)
+        }
+        Some(_) if stanzas_are_whole(head) => Ok(()),
+        None if file.len() > head.len() => Err(VaultFault::HeaderTooLarge),
+        _ => Err(VaultFault::Corrupt),
     }
-    Err(if file.len() > head.len() { VaultFault::HeaderTooLarge } else { VaultFault::Corrupt })
+}
+
+fn is_newline(byte: &u8) -> bool {
+    *byte == b'\n'
+}
+
+/// Whether each stanza ends with a line that is not full, as age v1 has it (C2SP age.md). The
+/// crate takes some that do not, for files that are older than the format.
+fn stanzas_are_whole(head: &[u8]) -> bool {
+    let mut in_body = false;
+    for line in head[MAGIC.len()..].split(is_newline) {
+        let begins = line.starts_with(b"-> ") || line.starts_with(b"---");
+        match (in_body, begins) {
+            (false, true) if line.starts_with(b"---") => return true,
+            (false, true) => in_body = true,
+            (true, false) => in_body = line.len() >= BODY_LINE_BYTES,
+            (false, false) | (true, true) => return false,
+        }
+    }
+    false
 }
 
 /// Whether a file is sealed by a passphrase, and not plain text.

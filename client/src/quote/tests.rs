@@ -1,5 +1,7 @@
 //! Every value comes back as it went, by readers that are written here from the shells'
-//! own rules. The shells themselves are asked in `tests/`.
+//! own rules. The shells themselves are asked in `shells`, and of all of `export` in `tests/`.
+
+mod shells;
 
 use super::*;
 

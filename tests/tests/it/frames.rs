@@ -13,6 +13,9 @@ use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 
+/// How much address space an agent may have that is lied to, in bytes.
+const ADDRESS_BYTES_MAX: u64 = 200 * 1024 * 1024;
+
 /// A frame of that length, as its first four bytes say it, with a body of zeroes.
 fn of_length(length: u32, body_bytes: usize) -> Vec<u8> {
     [&length.to_le_bytes()[..], &VERSION.to_le_bytes(), &vec![0; body_bytes]].concat()
@@ -270,6 +273,36 @@ fn mutated(frames: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// Each place of each request says that what follows is 2^31 long, or as long as a number can
+/// say. An agent that believed it would ask for more memory than it may have, and end.
+#[test]
+fn needs_prlimit_t25_lengths_that_lie_are_refused_before_memory_is_asked_for() {
+    let (home, agent) = Home::with_vault();
+    home.wire().put("frames/canary", home.canary().as_bytes());
+    let (pid, limit) = (agent.pid().to_string(), format!("--as={ADDRESS_BYTES_MAX}"));
+    home.command("prlimit").args(["--pid", &pid, &limit]).run().quietly();
+    let burden = Burden::of(&agent);
+    let before = home.wire().status();
+    let lies: [&[u8]; 3] = [&[252, 0, 0, 0, 0x80], &[253, 0, 0, 0, 0x80, 0, 0, 0, 0], &[253; 9]];
+    let mut sent = 0;
+    for request in samples::requests() {
+        let body = codec::encode_request(&request).expect("a sample fits");
+        for (at, lie) in (1..=body.len()).flat_map(|at| lies.map(|lie| (at, lie))) {
+            let behind = vec![b'a'; if sent % 7 == 0 { REQUEST_BYTES_MAX - 9 - at } else { 0 }];
+            let lying = [&body[..at], lie, &behind].concat();
+            // Where any bytes may stand it is no lie.
+            if codec::decode_request(&lying).is_err() {
+                refused(answer(&mut home.wire(), &framed(VERSION, &lying)));
+                sent += 1;
+            }
+        }
+    }
+    assert!(sent > 500, "there are enough places: {sent}");
+    assert_eq!(home.wire().status(), before);
+    assert_eq!(home.wire().get("frames/canary"), Ok(home.canary().as_bytes().to_vec()));
+    burden.is_back(&home, &agent);
 }
 
 /// No Stop, Lock, Commit or key derivation: these are obeyed, however they came about.

@@ -28,6 +28,7 @@ impl Source {
 
     fn is_test(&self) -> bool {
         self.path.starts_with("tests/")
+            || self.path.starts_with("fuzz/")
             || self.path.ends_with("/tests.rs")
             || self.path.contains("/tests/")
     }
@@ -57,7 +58,7 @@ fn files(directory: &Path, endings: &[&str], found: &mut Vec<PathBuf>) {
 
 fn sources() -> Vec<Source> {
     let (root, mut found) = (root(), Vec::new());
-    for name in ["client", "agent", "tests"] {
+    for name in ["client", "agent", "tests", "fuzz"] {
         files(&root.join(name), &[".rs"], &mut found);
     }
     assert!(found.len() > 60, "the source is there");

@@ -77,7 +77,7 @@ fn write_private(path: &Path, bytes: &[u8]) {
 }
 
 #[test]
-fn any_flipped_byte_is_refused() {
+fn t60_any_flipped_byte_is_refused() {
     let mut locked = Locked::new();
     let mut random = Random::new();
     let good = locked.good.clone();
@@ -94,7 +94,7 @@ fn any_flipped_byte_is_refused() {
 }
 
 #[test]
-fn any_truncation_is_refused() {
+fn t60_any_truncation_is_refused() {
     let mut locked = Locked::new();
     let good = locked.good.clone();
     for len in (0..good.len()).step_by(64).chain([good.len() - 1]) {
@@ -106,7 +106,7 @@ fn any_truncation_is_refused() {
 }
 
 #[test]
-fn the_backup_that_is_named_opens() {
+fn t60_the_backup_that_is_named_opens() {
     let mut locked = Locked::new();
     assert_eq!(locked.fault_of(b"not a vault"), VaultFault::NotAge);
     fs::copy(locked.home.data().join("vault.age.1"), locked.home.vault()).expect("it is there");
@@ -122,7 +122,7 @@ fn the_backup_that_is_named_opens() {
 }
 
 #[test]
-fn an_older_vault_is_refused_until_it_is_accepted() {
+fn t62_an_older_vault_is_refused_until_it_is_accepted() {
     let mut locked = Locked::new();
     let older = locked.good.clone();
     done(locked.unlock(false));
@@ -143,10 +143,26 @@ fn an_older_vault_is_refused_until_it_is_accepted() {
     assert_eq!(locked.wire.names(), ["vault/canary", "vault/fourth", "vault/second"]);
 }
 
+/// SECURITY.md says so: nothing on this machine remembers more than the two together.
+#[test]
+fn t62_an_older_vault_with_its_state_is_not_noticed() {
+    let mut locked = Locked::new();
+    let state = locked.home.state().join("state.json");
+    let (older, older_state) = (locked.good.clone(), fs::read(&state).expect("it is there"));
+    done(locked.unlock(false));
+    locked.wire.put("vault/third", b"third");
+    done(locked.wire.ask(&Request::Lock));
+    assert_ne!(fs::read(&state).expect("it is there"), older_state, "the new vault was seen");
+    locked.place(&older);
+    write_private(&state, &older_state);
+    done(locked.unlock(false));
+    assert_eq!(locked.wire.names(), ["vault/canary", "vault/second"]);
+}
+
 /// The fault says that it was: only what measures a header before it is parsed gives it, and
 /// age's own parser would take a minute to say something else.
 #[test]
-fn a_hostile_header_is_refused_at_once() {
+fn t59_a_hostile_header_is_refused_at_once() {
     let mut locked = Locked::new();
     let magic = b"age-encryption.org/v1\n";
     let stanza = |bytes: usize| [&magic[..], b"-> X25519 ", &vec![b'A'; bytes]].concat();
@@ -219,7 +235,7 @@ fn recipient_of(home: &Home) -> String {
 }
 
 #[test]
-fn needs_age_another_sealers_vault_is_refused() {
+fn needs_age_t61_another_sealers_vault_is_refused() {
     let mut locked = Locked::new();
     let (plain, ours) = (plain_of(&locked.home), recipient_of(&locked.home));
     assert!(plain.contains(locked.home.canary()), "stock age reads the vault");
