@@ -19,7 +19,7 @@ tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
   bindfs:bindfs nix-shell:nix-bin pinentry-curses:pinentry-curses pinentry-tty:pinentry-tty
-  prlimit:util-linux
+  dbus-daemon:dbus prlimit:util-linux
 )
 skip=()
 
@@ -44,11 +44,17 @@ as_root() {
   fi
 }
 
+# A module of Debian's own python3, whatever python3 comes first on the PATH.
+has_dbusmock() {
+  /usr/bin/python3 -c 'import dbusmock' 2>/dev/null
+}
+
 install_packages() {
   local tool packages=()
   for tool in "${tools[@]}"; do
     has "${tool%:*}" || packages+=("${tool#*:}")
   done
+  has_dbusmock || packages+=(python3-dbusmock)
   ((${#packages[@]})) || return 0
   if ! has apt-get || ! as_root true 2>/dev/null; then
     say "not here, and no way to install it: ${packages[*]}"
@@ -106,6 +112,8 @@ find_skipped() {
     [[ -v reason[$tool] ]] || may_trace || needs "$tool" "$tool is here, but may not trace"
   done
   [[ -v reason[bindfs] || -c /dev/fuse ]] || needs bindfs "bindfs is here, but no /dev/fuse"
+  { has dbus-daemon && has_dbusmock; } ||
+    needs dbus "dbus-daemon or the module dbusmock of /usr/bin/python3 is not installed"
   ((EUID == 0)) || needs root "not running as root"
   unshare -Ur true 2>/dev/null || needs userns "no user namespaces for us"
   has mkfs.ext4 && losetup --find >/dev/null 2>&1 || needs loop "no loop device, or no mkfs.ext4"

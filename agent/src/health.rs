@@ -18,6 +18,11 @@ impl Findings {
         }
     }
 
+    /// Notes how a check is by now, of one that gets better, too.
+    pub fn replace(&mut self, check: Check, grade: Grade) {
+        self.0.insert(check, (grade, 0));
+    }
+
     /// Notes that a step was done, or that it failed: not there, and why.
     pub fn tell(&mut self, check: Check, done: &io::Result<()>) {
         match done {
@@ -65,5 +70,7 @@ mod tests {
         let lacking: Vec<_> = findings.lacking().iter().map(|f| (f.grade, f.detail)).collect();
         assert_eq!(lacking, [(Grade::Bad, 1), (Grade::Weak, 2)]);
         assert_eq!(findings.list().len(), 2);
+        findings.replace(Check::Files, Grade::Good);
+        assert_eq!(findings.lacking().len(), 1, "unless it is another by now");
     }
 }

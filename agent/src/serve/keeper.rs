@@ -55,7 +55,7 @@ pub struct Keeper {
     pub(super) places: Arc<Places>,
     pub(super) config: Config,
     pub(super) spawner: Arc<Spawner>,
-    findings: Findings,
+    pub(super) findings: RefCell<Findings>,
     state: RefCell<State>,
     /// Parsed manifests.
     pub parsed: Parsed,
@@ -105,7 +105,7 @@ impl Keeper {
             places: Arc::new(places),
             config,
             spawner: Arc::new(spawner),
-            findings,
+            findings: RefCell::new(findings),
             stamps,
             audit,
             anchors,
@@ -230,7 +230,7 @@ impl Keeper {
     pub fn health(&self) -> Health {
         self.lock_if_over();
         let mut health = Health {
-            findings: self.findings.list(),
+            findings: self.findings.borrow().list(),
             settings: self.config.effective(),
             idle_seconds: None,
             hard_seconds: None,

@@ -17,6 +17,7 @@ mod record;
 mod resealing;
 mod roster;
 mod selfcheck;
+mod session;
 mod staging;
 mod timer;
 
@@ -80,6 +81,7 @@ pub fn run(
         spawn_local(lock_on_hangup(keeper.clone(), listen_for(SignalKind::hangup())?));
         spawn_local(follow_changes(keeper.clone(), anchors));
         spawn_local(timer::lock_in_time(keeper.clone()));
+        spawn_local(session::lock_with_session(keeper.clone()));
         spawn_local(record::write_anchors(keeper.clone()));
         spawn_local(record::end_epochs(keeper.clone()));
         ready();

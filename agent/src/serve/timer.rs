@@ -71,9 +71,14 @@ impl Timing {
 impl Keeper {
     /// Forgets every value if the time of the vault is over, however late any timer is.
     pub fn lock_if_over(&self) {
-        if let Some(why) = self.timing.over()
-            && self.forget(why)
-        {
+        if let Some(why) = self.timing.over() {
+            self.lock_at_once(why);
+        }
+    }
+
+    /// Forgets every value before this returns. Shells are told when there is time for it.
+    pub(super) fn lock_at_once(&self, why: Why) {
+        if self.forget(why) {
             self.audit.locked(why, None);
             let stamps = self.stamps.clone();
             drop(spawn_blocking(move || stamps.bump_all()));

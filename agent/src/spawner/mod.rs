@@ -10,6 +10,7 @@ pub mod keyring;
 mod pinentry;
 mod process;
 pub mod scrypt;
+pub mod session;
 
 use keyagent_sys::detach::{Side, fork};
 use nix::sys::socket::{
@@ -36,6 +37,11 @@ pub enum Job {
     Unseal,
     /// Seal by passphrase.
     Seal,
+    /// Tell what becomes of the user's session, and hold up sleep until the vault is locked.
+    WatchSession {
+        /// Whether sleep is to be held up.
+        delays_sleep: bool,
+    },
     /// Become a program that asks the human.
     Pinentry {
         /// The program, by its absolute path.

@@ -1,6 +1,6 @@
 //! The spawner's own process: takes jobs, forks a helper for each, knows nothing else.
 
-use super::{JOB_BYTES_MAX, Job, identity, keyring, pinentry, scrypt};
+use super::{JOB_BYTES_MAX, Job, identity, keyring, pinentry, scrypt, session};
 use keyagent_sys::detach::{Side, depend_on_parent, forget_children, fork, keep_only};
 use keyagent_sys::message::receive_blocking;
 use nix::unistd::setsid;
@@ -51,6 +51,7 @@ fn help(job: &Job, stream: OwnedFd) -> ! {
     let done = match job {
         Job::Unseal => scrypt::unseal_here(stream),
         Job::Seal => scrypt::seal_here(stream),
+        Job::WatchSession { delays_sleep } => session::watch_here(stream, *delays_sleep),
         Job::Pinentry { program, env } => pinentry::run_here(stream, program, env),
         Job::UnsealByIdentity { path } => identity::unseal_here(stream, path),
         Job::SealByIdentity { path } => identity::seal_here(stream, path),

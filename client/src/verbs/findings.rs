@@ -15,14 +15,22 @@ pub(crate) fn ask(connection: &mut Connection) -> Option<Health> {
 
 /// `full`, or `degraded` and what is lacking.
 pub(crate) fn level(health: &Health) -> String {
-    let lacking: Vec<&str> =
-        health.findings.iter().filter(|f| f.grade != Grade::Good).map(|f| name(f.check)).collect();
+    let lacking = health.findings.iter().filter(|finding| is_lacking(finding));
+    let lacking: Vec<&str> = lacking.map(|finding| name(finding.check)).collect();
     if lacking.is_empty() { "full".to_owned() } else { format!("degraded: {}", lacking.join(", ")) }
 }
 
 /// Whether all is as it should be.
 pub(crate) fn is_full(health: &Health) -> bool {
-    health.findings.iter().all(|finding| finding.grade == Grade::Good)
+    !health.findings.iter().any(is_lacking)
+}
+
+/// A machine without logind gives all that it can: there the deadlines lock.
+fn is_lacking(finding: &Finding) -> bool {
+    match (finding.check, finding.grade) {
+        (_, Grade::Good) | (Check::Session, Grade::Weak) => false,
+        (_, Grade::Weak | Grade::Bad) => true,
+    }
 }
 
 /// What a check is called.
@@ -111,7 +119,9 @@ pub(crate) fn mend(finding: &Finding) -> Option<&'static str> {
             "`grep SECCOMP /boot/config-$(uname -r)`: the kernel must have CONFIG_SECCOMP_FILTER"
         }
         (Check::Audit, _) => "`df -h ~/.local/state/keyagent`",
-        (Check::Session, _) => "`systemctl status systemd-logind`",
+        (Check::Session, _) => {
+            "`systemctl status systemd-logind`: it must run; the deadlines lock all the same"
+        }
         (Check::Pinentry, _) => "`sudo apt install pinentry-curses`",
     })
 }
@@ -155,6 +165,8 @@ mod tests {
             hard_seconds: None,
         };
         assert_eq!(level(&health), "full");
+        health.findings.push(finding(Check::Session, Grade::Weak));
+        assert_eq!((level(&health).as_str(), is_full(&health)), ("full", true), "no logind here");
         health.findings.push(finding(Check::Calls, Grade::Weak));
         assert_eq!((level(&health).as_str(), is_full(&health)), ("degraded: calls", false));
     }

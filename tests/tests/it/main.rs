@@ -57,6 +57,7 @@ mod recording;
 mod release;
 mod samples;
 mod sandbox;
+mod session;
 mod slow_mount;
 mod stock_age;
 mod swaps;

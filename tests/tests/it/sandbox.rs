@@ -123,9 +123,12 @@ fn needs_root_t32_a_helper_has_neither_keys_nor_files() {
     };
     let spawners = children(agent.pid());
     assert_eq!(spawners.len(), 1, "one spawner");
+    let session = eventually("a helper listens", || children(spawners[0]).first().copied());
     std::thread::scope(|scope| {
         scope.spawn(|| tell("unlock", "wrong"));
-        let helper = eventually("a helper runs", || children(spawners[0]).first().copied());
+        let helper = eventually("a helper runs", || {
+            children(spawners[0]).into_iter().find(|child| *child != session)
+        });
         let _halted = keyagent_tests::Halted::of(helper);
         for pid in [spawners[0], helper] {
             let maps = fs::read_to_string(format!("/proc/{pid}/maps")).expect("root may look");

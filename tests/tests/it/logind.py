@@ -1,0 +1,126 @@
+"""A logind for a test: a bus of its own at the place of the system's, with python-dbusmock's
+logind on it. Takes one command a line on stdin, and answers each by one line on stdout.
+usage: logind.py DIRECTORY"""
+
+import os
+import subprocess
+import sys
+import time
+
+import dbus
+import dbus.lowlevel
+
+SOCKET = "/run/dbus/system_bus_socket"
+LOGIND = "org.freedesktop.login1"
+MANAGER = "/org/freedesktop/login1"
+SESSION = MANAGER + "/session/c1"
+MOCK = "org.freedesktop.DBus.Mock"
+CONFIG = f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>system</type>
+  <listen>unix:path={SOCKET}</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default">
+    <allow own="*"/>
+    <allow send_destination="*"/>
+    <allow receive_sender="*"/>
+  </policy>
+</busconfig>
+"""
+
+
+class Logind:
+    def __init__(self, directory):
+        self.config = os.path.join(directory, "bus.conf")
+        with open(self.config, "w") as file:
+            file.write(CONFIG)
+        self.started = []
+
+    def start(self):
+        """The bus, then logind with one session of ours."""
+        self.run(["dbus-daemon", "--nofork", "--nopidfile", f"--config-file={self.config}"])
+        self.bus = until(lambda: dbus.bus.BusConnection(f"unix:path={SOCKET}"))
+        self.run([sys.executable, "-m", "dbusmock", "--system", "--template", "logind"])
+        until(lambda: self.bus.get_name_owner(LOGIND))
+        self.add("c1", os.getuid())
+
+    def run(self, command):
+        environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=f"unix:path={SOCKET}")
+        self.started.append(subprocess.Popen(
+            ["setpriv", "--pdeathsig", "KILL", *command], env=environment,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
+
+    def stop(self):
+        for process in reversed(self.started):
+            process.kill()
+            process.wait()
+        self.started = []
+        if os.path.exists(SOCKET):
+            os.remove(SOCKET)
+
+    def at(self, path, interface):
+        return dbus.Interface(self.bus.get_object(LOGIND, path, introspect=False), interface)
+
+    def emit(self, name, signature, *arguments):
+        self.at(MANAGER, MOCK).EmitSignal(LOGIND + ".Manager", name, signature, arguments)
+
+    def add(self, name, uid):
+        self.at(MANAGER, MOCK).AddSession(name, "seat0", dbus.UInt32(uid), "someone", True)
+        path = dbus.ObjectPath(f"{MANAGER}/session/{name}")
+        self.emit("SessionNew", "so", name, path)
+
+    def remove(self, name):
+        path = dbus.ObjectPath(f"{MANAGER}/session/{name}")
+        self.at(MANAGER, MOCK).RemoveObject(path)
+        self.emit("SessionRemoved", "so", name, path)
+
+    def do(self, command, *arguments):
+        if command == "start":
+            self.start()
+        elif command == "stop":
+            self.stop()
+        elif command == "sleep":
+            self.emit("PrepareForSleep", "b", arguments[0] == "true")
+        elif command == "lock":
+            self.at(MANAGER + "/session/" + arguments[0], LOGIND + ".Session").Lock()
+        elif command == "hint":
+            session = self.at(MANAGER + "/session/" + arguments[0], LOGIND + ".Session")
+            session.SetLockedHint(arguments[1] == "true")
+        elif command == "add":
+            self.add(arguments[0], int(arguments[1]))
+        elif command == "remove":
+            self.remove(arguments[0])
+        elif command == "forge":
+            # Whoever is on the bus may send this to whom it likes.
+            signal = dbus.lowlevel.SignalMessage(MANAGER, LOGIND + ".Manager", "PrepareForSleep")
+            signal.append(True)
+            own = {LOGIND, self.bus.get_unique_name(), self.bus.get_name_owner(LOGIND)}
+            for name in self.bus.list_names():
+                if name.startswith(":") and name not in own:
+                    signal.set_destination(name)
+                    self.bus.send_message(signal)
+            self.bus.flush()
+        elif command == "held":
+            held = self.at(MANAGER, LOGIND + ".Manager").ListInhibitors()
+            return " ".join(f"{what}/{who}/{mode}" for what, who, _, mode, _, _ in held)
+        else:
+            raise ValueError(command)
+        return "done"
+
+
+def until(look):
+    end = time.monotonic() + 60
+    while True:
+        try:
+            return look()
+        except dbus.exceptions.DBusException:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.01)
+
+
+logind = Logind(sys.argv[1])
+for line in sys.stdin:
+    print(logind.do(*line.split()), flush=True)
+logind.stop()
