@@ -126,6 +126,21 @@ impl Files {
         Ok(())
     }
 
+    /// Puts all of them aside, under the name of their log: `audit-NAME.log`, `.log.1`, … A
+    /// log of another identity follows them.
+    pub fn put_aside(&self, log: &str) -> io::Result<()> {
+        let aside = |ending: &str| self.directory.join(format!("{}-{log}.{ending}", self.stem));
+        let mut moves = vec![(self.current(), aside("log")), (self.state(), aside("state"))];
+        moves.extend((1..=KEPT).map(|n| (self.numbered(n), aside(&format!("log.{n}")))));
+        for (from, to) in moves {
+            match fs::rename(from, to) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// All that there are, the oldest first.
     pub fn kept(&self) -> Vec<Kept> {
         (0..=KEPT).rev().filter_map(|number| Kept::open(&self.numbered(number))).collect()

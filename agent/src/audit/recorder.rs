@@ -79,6 +79,18 @@ impl Recorder {
         }
     }
 
+    /// Ends the log, and puts it aside: the identity is about to be another one, which could not
+    /// check it. Waits for the disk.
+    pub fn retire(&self) {
+        self.seal();
+        let Some(mut log) = self.log.borrow_mut().take() else { return };
+        let written = log.anchor().map_or(Ok(()), |anchor| anchor.write());
+        let aside = written.and_then(|()| self.files.put_aside(log.head().log.text()));
+        if let Err(error) = aside {
+            tracing::warn!(%error, "cannot put the audit log aside");
+        }
+    }
+
     /// Records what somebody asked for and must not be done unless this is written.
     pub(super) fn record(&self, event: &Event<'_>) -> Result<(), Refusal> {
         self.resume();

@@ -32,9 +32,6 @@ const FREE: &[Number] = &[
     libc::SYS_epoll_create1,
     libc::SYS_epoll_ctl,
     libc::SYS_eventfd2,
-    // The timer of the deadlines.
-    libc::SYS_timerfd_create,
-    libc::SYS_timerfd_settime,
     libc::SYS_rt_sigaction,
     libc::SYS_rt_sigprocmask,
     libc::SYS_rt_sigreturn,

@@ -160,6 +160,7 @@ async fn dispatch(
     match request {
         Request::Status => return encode(&Reply::Status(keeper.status())),
         Request::Health => return encode(&Reply::Health(keeper.health())),
+        Request::Audit(ask) => return record::page(keeper, ask).await,
         Request::Init(ask) => {
             keeper.init(ask).await?;
             keeper.audit.happened(What::Made, by);
@@ -281,7 +282,6 @@ async fn dispatch_rare(
 ) -> Result<Answer, Refusal> {
     match request {
         Request::Ask(ask) => asking::ask(keeper, session, witness, ask, fds).await?,
-        Request::Audit(ask) => return record::page(keeper, ask).await,
         Request::VerifyAudit => return record::check(keeper).await,
         Request::Recipients => {
             return encode(&Reply::Recipients(keeper.open()?.vault.recipients()));

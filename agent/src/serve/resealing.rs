@@ -63,6 +63,7 @@ impl Keeper {
         tracing::info!("vault rekeyed");
         self.install(rekeyed);
         // Its log is another one: who has the old identity must not be believed in it.
+        self.audit.retire();
         self.adopt();
         Ok(())
     }

@@ -4,8 +4,8 @@
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `SO_PEERPIDFD` of asm-generic/socket.h: not in libc for every target.
 const SO_PEERPIDFD: libc::c_int = 77;
@@ -24,16 +24,19 @@ pub enum Life {
 /// Looks at the process that connected this socket.
 pub fn of_peer(socket: BorrowedFd<'_>) -> Life {
     match pidfd(socket) {
-        Ok(pidfd) => {
-            let mut ended = [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ended, PollTimeout::ZERO) {
-                Ok(0) => Life::Alive,
-                _ => Life::Gone,
-            }
-        }
+        Ok(pidfd) if has_ended(&pidfd) == Ok(false) => Life::Alive,
+        Ok(_) => Life::Gone,
         Err(Errno::ENOPROTOOPT) => Life::Unknown,
         Err(_) => Life::Gone,
     }
+}
+
+/// A pidfd can be read once its process has ended. By epoll, which the agent's sandbox lets be
+/// called for the loop anyway.
+fn has_ended(pidfd: &OwnedFd) -> nix::Result<bool> {
+    let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;
+    epoll.add(pidfd, EpollEvent::new(EpollFlags::EPOLLIN, 0))?;
+    Ok(epoll.wait(&mut [EpollEvent::empty()], EpollTimeout::ZERO)? > 0)
 }
 
 fn pidfd(socket: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
@@ -52,6 +55,7 @@ fn pidfd(socket: BorrowedFd<'_>) -> nix::Result<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::fd::AsFd;
     use std::os::unix::net::UnixStream;
 
     #[test]
