@@ -8,6 +8,7 @@ use crate::config::Ask;
 use crate::spawner::Spawner;
 use keyagent_wire::request::Screen;
 use keyagent_wire::{Refusal, Value};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use std::io;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -120,7 +121,8 @@ impl Way {
 
     async fn start(&self, spawner: &Spawner) -> Result<Pinentry, Broken> {
         let stream = spawner.start(&self.place.job(self.program.clone()))?;
-        stream.set_nonblocking(true)?;
+        // std would do this by ioctl, which the sandbox does not let be called.
+        fcntl(&stream, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
         let mut pinentry = Pinentry {
             stream: UnixStream::from_std(stream)?,
             buffer: Zeroizing::new([0; LINE_BYTES_MAX + 1]),
