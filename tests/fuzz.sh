@@ -90,7 +90,7 @@ fuzz_targets() {
   return "$failed"
 }
 
-all=(frame manifest dotenv vault quote)
+all=(frame manifest dotenv vault audit quote)
 programs=
 mkdir -p "$build"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}

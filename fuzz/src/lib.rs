@@ -3,6 +3,7 @@
 //!
 //! libFuzzer calls them from `targets/`, and `tests/` with the committed corpus.
 
+pub mod audit;
 pub mod dotenv;
 #[path = "../../client/src/envfile/mod.rs"]
 #[expect(dead_code, reason = "the client is a program, and this is one of its modules")]

@@ -35,7 +35,10 @@ impl Shell {
         fs::write(&self.script, script).expect("the directory is ours");
         let line = format!("{}\n", self.script.display());
         self.input.write_all(line.as_bytes()).expect("the shell is there");
-        (0..records).map(|_| self.record()).collect()
+        let read = (0..records).map(|_| self.record()).collect();
+        // It has read the file to its end by then, and the next script may take its place.
+        assert!(self.record().is_empty(), "{} has printed more", self.name);
+        read
     }
 
     fn record(&mut self) -> Vec<u8> {
@@ -48,10 +51,12 @@ impl Shell {
     fn start(name: &'static str) -> Option<Self> {
         // fish runs nothing of what comes through a pipe before all of it is there.
         let arguments: &[&str] = match name {
-            "bash" => &["--norc", "--noprofile", "-c", "while read -r f; do . \"$f\"; done"],
-            "zsh" => &["-f", "-c", "while read -r f; do . \"$f\"; done"],
-            "fish" => &["--no-config", "-c", "while read f; source $f; end"],
-            _ => &["-c", "while read -r f; do . \"$f\"; done"],
+            "bash" => {
+                &["--norc", "--noprofile", "-c", "while read -r f; do . \"$f\"; printf '\\0'; done"]
+            }
+            "zsh" => &["-f", "-c", "while read -r f; do . \"$f\"; printf '\\0'; done"],
+            "fish" => &["--no-config", "-c", "while read f; source $f; printf '\\0'; end"],
+            _ => &["-c", "while read -r f; do . \"$f\"; printf '\\0'; done"],
         };
         let mut child = Command::new(name)
             .args(arguments)

@@ -2,7 +2,7 @@
 //! calls: this needs no more than a Rust compiler. `KEYAGENT_FUZZ_RUNS` says how many are
 //! tried for each target, and `KEYAGENT_SEED` runs a failure again.
 
-use keyagent_fuzz::{dotenv, frame, manifest, quote, vault};
+use keyagent_fuzz::{audit, dotenv, frame, manifest, quote, vault};
 use keyagent_tests::Random;
 use std::fs;
 use std::io::Write;
@@ -72,6 +72,11 @@ fn mutated(corpus: &[Vec<u8>], random: &mut Random) -> Vec<u8> {
     }
     bytes.truncate(INPUT_BYTES_MAX);
     bytes
+}
+
+#[test]
+fn no_log_breaks_a_promise() {
+    try_all(audit::run, &["corpus/audit"], 2_000);
 }
 
 #[test]

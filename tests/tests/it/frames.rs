@@ -305,7 +305,7 @@ fn needs_prlimit_t25_lengths_that_lie_are_refused_before_memory_is_asked_for() {
     burden.is_back(&home, &agent);
 }
 
-/// No Stop, Lock, Commit or key derivation: these are obeyed, however they came about.
+/// No Stop, Lock, Commit, key derivation or new seal: these are obeyed, however they came about.
 fn is_harmless(mut bytes: &[u8]) -> bool {
     while bytes.len() >= HEADER_BYTES {
         let (head, rest) = bytes.split_at(HEADER_BYTES);
@@ -313,8 +313,19 @@ fn is_harmless(mut bytes: &[u8]) -> bool {
         let Ok(header) = Header::parse(head, REQUEST_BYTES_MAX) else { return true };
         let Some((body, rest)) = rest.split_at_checked(header.body_bytes) else { return true };
         let obeyed = |request| {
-            use Request::{Commit, Init, Lock, Stop, Unlock};
-            matches!(request, Stop | Lock | Commit | Init(_) | Unlock(_))
+            use Request::{AddRecipient, Commit, Init, Lock, Rekey, RemoveRecipient, Reseal};
+            use Request::{Stop, Unlock};
+            matches!(
+                request,
+                Stop | Lock
+                    | Commit
+                    | Init(_)
+                    | Unlock(_)
+                    | Reseal(_)
+                    | AddRecipient { .. }
+                    | RemoveRecipient { .. }
+                    | Rekey { .. }
+            )
         };
         if codec::decode_request(body).is_ok_and(obeyed) {
             return false;
