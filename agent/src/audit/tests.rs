@@ -290,9 +290,8 @@ fn a_lost_state_begins_another_log_and_verify_says_so() {
     assert_eq!(first_bad(&scratch.verify(Some(&log))), Some((4, Fault::Restarted)));
 }
 
-/// T77.
 #[test]
-fn a_cut_before_the_anchor_is_found_and_one_behind_it_is_counted() {
+fn t77_a_cut_before_the_anchor_is_found_and_one_behind_it_is_counted() {
     let mut scratch = Scratch::new(u64::MAX);
     let mut log = scratch.begin();
     for _ in 0..4 {
@@ -390,9 +389,8 @@ impl Dice {
     }
 }
 
-/// T76: the lines of all files, and which file each is in.
 #[test]
-fn ten_thousand_changes_are_found_and_the_first_bad_record_named() {
+fn t76_ten_thousand_changes_are_found_and_the_first_bad_record_named() {
     let mut scratch = Scratch::new(2_500);
     let mut log = scratch.begin();
     for _ in 0..8 {

@@ -136,9 +136,9 @@ fn a_long_log_is_told_page_by_page() {
     assert_eq!(verified(&mut wire).bad, None);
 }
 
-/// T76, T77, as a client sees them; the 10,000 changes are in the agent's own tests.
+/// As a client sees them; the 10,000 changes are in the agent's own tests.
 #[test]
-fn whoever_changes_the_log_is_found_out() {
+fn t76_t77_whoever_changes_the_log_is_found_out() {
     let (home, mut agent) = Home::with_vault();
     home.wire().put("audit/KEY", home.canary().as_bytes());
     for _ in 0..3 {
@@ -209,7 +209,6 @@ fn two_agents_of_one_user_write_a_log_each() {
     other(&["stop"]).code(0);
 }
 
-/// T78.
 #[test]
 fn needs_root_t78_a_log_that_cannot_be_written_releases_nothing_and_locks() {
     let home = Home::new();
@@ -254,7 +253,7 @@ fn needs_root_t78_a_log_that_cannot_be_written_releases_nothing_and_locks() {
     drop(disk);
 }
 
-/// T78, where the directory cannot be written at all.
+/// Where the directory cannot be written at all.
 #[test]
 fn needs_root_t78_a_read_only_log_releases_nothing_and_locks() {
     let home = Home::new();
@@ -277,7 +276,7 @@ fn needs_root_t78_a_read_only_log_releases_nothing_and_locks() {
     drop(disk);
 }
 
-/// T12: what connected is another program by the time that it asks.
+/// What connected is another program by the time that it asks.
 #[test]
 fn t12_a_peer_that_became_another_program_is_only_a_name_in_the_log() {
     let (home, _agent) = Home::with_vault();

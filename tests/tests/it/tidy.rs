@@ -187,6 +187,7 @@ fn arrows_point_down() {
         ("agent/src/grant.rs", &["serve", "gate", "judge", "vault", "manifest"]),
         ("agent/src/judge.rs", &["serve", "manifest", "places", "log"]),
         ("agent/src/gate.rs", &["serve", "places", "log"]),
+        ("agent/src/audit", &["serve", "gate", "judge", "manifest", "places", "log", "ask"]),
         ("agent/src/review.rs", &["serve", "gate"]),
     ] {
         let up = |line: &str| above.iter().any(|name| has_word(line, &format!("crate::{name}")));
