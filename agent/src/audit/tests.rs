@@ -439,7 +439,7 @@ fn restore(scratch: &Scratch, texts: &[(String, Vec<Vec<u8>>)], changed: &[Vec<V
 }
 
 /// Changes something, and says which record, from 0, is the first that is not what it was.
-fn change(files: &mut Vec<Vec<Vec<u8>>>, kind: usize, dice: &mut Dice) -> u64 {
+fn change(files: &mut [Vec<Vec<u8>>], kind: usize, dice: &mut Dice) -> u64 {
     let counts: Vec<usize> = files.iter().map(Vec::len).collect();
     let total: usize = counts.iter().sum();
     let place = |seq: usize| {

@@ -19,8 +19,11 @@ use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+/// The name of a probe, and what it tries.
+pub type Probe = (&'static str, fn() -> io::Result<()>);
+
 /// What can be tried, by its name.
-pub const PROBES: &[(&str, fn() -> io::Result<()>)] = &[
+pub const PROBES: &[Probe] = &[
     ("open", || File::open("/etc/passwd").map(drop)),
     ("list", || fs::read_dir("/").map(drop)),
     ("write", || fs::write("/tmp/keyagent-selftest", "")),

@@ -93,7 +93,8 @@ fn t45_thirty_hostile_projects_get_nothing() {
         fs::write(directory.join("keyagent.toml"), text).expect("ours");
         place.gives_nothing(&directory, what);
     }
-    let plants: &[(&str, fn(&Path, &Path))] = &[
+    type Plant = (&'static str, fn(&Path, &Path));
+    let plants: &[Plant] = &[
         ("a link to the allowed one", |at, allowed| symlink(allowed, at).expect("ours")),
         ("a hard link to the allowed one", |at, allowed| {
             fs::hard_link(allowed, at).expect("ours");

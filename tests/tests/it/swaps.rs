@@ -75,7 +75,7 @@ impl Project {
     }
 
     fn is_served(&self, wire: &mut Wire, round: usize) -> bool {
-        let channel = if round % 2 == 0 { Channel::Exec } else { Channel::Export };
+        let channel = if round.is_multiple_of(2) { Channel::Exec } else { Channel::Export };
         let (only, extra) = (Vec::new(), Vec::new());
         let request = Request::Resolve(Resolve { channel, profile: None, only, extra });
         let directory = File::open(&self.directory).expect("it is there");
@@ -136,7 +136,7 @@ fn t44_a_manifest_that_is_written_over_gets_nothing_more() {
     let project = Project::new();
     let file = File::options().write(true).open(project.manifest()).expect("it is ours");
     let swap = |n: usize| {
-        let text = if n % 2 == 0 { EVIL } else { GOOD };
+        let text = if n.is_multiple_of(2) { EVIL } else { GOOD };
         file.write_all_at(text.as_bytes(), 0).expect("it is ours");
     };
     let served = project.race(swap, || project.ask());
