@@ -131,7 +131,7 @@ fn needs_root_needs_strace_t30_without_secret_memory_it_is_locked_and_not_dumped
     gets(&home, 10);
     let names = memory::mappings(agent.pid());
     assert!(!names.iter().any(|m| m.name.contains("secretmem")), "it was denied");
-    assert!(home.log().contains("Locked"), "the log says so: {}", home.log());
+    assert!(home.log().contains("check: Memory, grade: Weak"), "the log says so: {}", home.log());
     let locked: Vec<_> = names
         .iter()
         .filter(|m| m.is_own())
@@ -169,7 +169,7 @@ fn needs_root_t31_little_lockable_memory_is_reported_and_harms_nothing() {
         }
         home.keyagent(["lock"]).run().code(0);
         home.keyagent(["unlock"]).run().code(0);
-        assert!(home.log().contains("Ordinary"), "{kib} KiB: {}", home.log());
+        assert!(home.log().contains("check: Memory, grade: Bad"), "{kib} KiB: {}", home.log());
     }
 }
 
