@@ -116,7 +116,9 @@ find_skipped() {
     needs dbus "dbus-daemon or the module dbusmock of /usr/bin/python3 is not installed"
   ((EUID == 0)) || needs root "not running as root"
   unshare -Ur true 2>/dev/null || needs userns "no user namespaces for us"
-  has mkfs.ext4 && losetup --find >/dev/null 2>&1 || needs loop "no loop device, or no mkfs.ext4"
+  if ! has mkfs.ext4 || ! losetup --find >/dev/null 2>&1; then
+    needs loop "no loop device, or no mkfs.ext4"
+  fi
 }
 
 may_trace() {
