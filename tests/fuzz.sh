@@ -95,8 +95,9 @@ programs=
 mkdir -p "$build"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 if ((!$#)); then
-  say "fuzz/: cargo fmt, test"
+  say "fuzz/: cargo fmt, clippy, test"
   cargo_check rustfmt fmt --check
+  cargo_check clippy clippy --quiet --no-default-features --lib --tests -- -D warnings
   # Dependencies are built as for all other tests, so this takes little more than its time.
   cargo test --quiet --manifest-path "$fuzz/Cargo.toml" --no-default-features
   set -- "${all[@]}"
