@@ -124,14 +124,6 @@ mod tests {
         .expect("the pair is open");
     }
 
-    /// Other tests of this process open and close theirs meanwhile.
-    fn comes_to(open: impl Fn() -> usize, count: usize) -> bool {
-        (0..10_000).any(|_| {
-            std::thread::yield_now();
-            open() == count
-        })
-    }
-
     #[test]
     fn descriptors_arrive_and_too_many_are_cut() {
         let (near, far) = UnixStream::pair().expect("a pair");
