@@ -35,8 +35,10 @@ fn typed(prompt: &str) -> Result<Value, Failure> {
 }
 
 /// Reads to the end, into one buffer that a value, its newline and one byte too many fill.
+/// It is not on the stack, because the compiler makes one function of all verbs, and each
+/// would touch its pages.
 fn read(from: &mut impl Read, raw: bool) -> Result<Value, Failure> {
-    let mut buffer = Zeroizing::new([0; VALUE_BYTES_MAX + 2]);
+    let mut buffer = Zeroizing::new(vec![0; VALUE_BYTES_MAX + 2]);
     let mut filled = 0;
     while let Some(space) = buffer.get_mut(filled..).filter(|space| !space.is_empty()) {
         match from.read(space) {
