@@ -221,7 +221,7 @@ fn whatever_bash_is_set_to_it_works() {
         "IFS=aeiou_/,=",
         "IFS=",
         "set -- x y z",
-        "CDPATH=/tmp",
+        "CDPATH=/proc/self",
         "GREP_OPTIONS=-v; LC_ALL=C",
         "export LC_ALL=C.UTF-8",
     ] {
