@@ -170,6 +170,20 @@ check_dependencies() {
   fi
 }
 
+# What is pure in the one crate with unsafe code. Miri is of a nightly toolchain alone, and
+# none is installed for it.
+check_with_miri() {
+  local miri=(cargo +nightly miri)
+  if "${miri[@]}" --version >/dev/null 2>&1 ||
+    { rustup toolchain list 2>/dev/null | grep -q '^nightly-' &&
+      rustup component add --toolchain nightly miri rust-src >/dev/null 2>&1; }; then
+    say "cargo miri test -p keyagent-sys layout"
+    "${miri[@]}" test --quiet --locked -p keyagent-sys --lib -- layout
+  else
+    not_run "cargo miri" "no nightly toolchain has it"
+  fi
+}
+
 run_tests() {
   local arguments=() signals=() tool
   # In the background, a shell has us ignore these, and each program would inherit that.
@@ -198,6 +212,7 @@ cargo_gate rustfmt fmt --all --check
 check_scripts
 cargo_gate clippy clippy --workspace --all-targets --locked --quiet -- -D warnings
 check_dependencies
+check_with_miri
 say "packaging/build.sh"
 packaging/build.sh
 export KEYAGENT_DIST=$target_dir/dist
