@@ -91,7 +91,7 @@ pub fn lock(path: &Path) -> io::Result<File> {
 
 /// Puts bytes at a path: the old file or the new one, whatever happens. `verify` sees the
 /// bytes as they were read back, and can still say no; with `backups` the old file stays as
-/// `NAME.1`, and is put back if the new one may not outlive a crash. On any error nothing of
+/// `NAME.1`. It is put back if the new one may not outlive a crash: on any error nothing of
 /// ours is left.
 pub fn replace(
     path: &Path,
@@ -100,6 +100,7 @@ pub fn replace(
     verify: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
     let (temp, directory) = (temp_path(path), open_directory(path)?);
+    let old = if backups > 0 { None } else { fs::read(path).ok() };
     let kept = write_temp(&temp, bytes, verify)
         .and_then(|()| if backups > 0 { keep_backup(path, backups) } else { Ok(false) })
         .and_then(|kept| fs::rename(&temp, path).map(|()| kept));
@@ -107,11 +108,13 @@ pub fn replace(
         let _ = fs::remove_file(&temp);
     }
     let kept = kept?;
-    let synced = directory.sync_all();
-    if synced.is_err() && kept {
-        let _ = fs::rename(backup_path(path, 1), path);
-    }
-    synced
+    directory.sync_all().inspect_err(|_| {
+        let _ = match old {
+            _ if kept => fs::rename(backup_path(path, 1), path),
+            Some(old) => write_temp(&temp, &old, |_| true).and_then(|()| fs::rename(&temp, path)),
+            None => fs::remove_file(path),
+        };
+    })
 }
 
 /// Adds bytes as the first backup.
