@@ -1,12 +1,14 @@
 //! What changes who opens the vault or who reads it, killed or refused at each call that changes
 //! a file: the old way opens it or the new one, and every secret is there.
 
+use crate::crash::Mounted;
 use crate::inject::{self, Call, Came, Seed, Tracer, no_temporary_file};
 use keyagent_tests::wire::{done, value};
 use keyagent_tests::{Agent, Home, PATIENCE, Wire, describe, rounds, within};
 use keyagent_wire::reply::VaultState;
 use keyagent_wire::request::{Key, Reseal, Seal};
 use keyagent_wire::{Refusal, Reply, Request, VaultFault};
+use std::fs;
 use std::path::Path;
 
 const FIRST: &str = "the first passphrase";
@@ -217,4 +219,38 @@ fn needs_root_needs_strace_t63_another_passphrase_that_fails_at_any_call_loses_n
     let outcomes = &OUTCOMES[..rounds(1, OUTCOMES.len())];
     Change { makes: "identity.age.tmp", old: Some(FIRST), new: Some(SECOND), request }
         .is_old_or_new(None, outcomes);
+}
+
+/// The client says why, and the vault is as it was.
+#[test]
+fn needs_root_t66_on_a_full_disk_no_key_changes() {
+    let home = Home::new();
+    let data = home.make_directory("data/keyagent");
+    let disk = Mounted::tmpfs(&data, "size=64k,mode=700");
+    let mut agent = home.agent();
+    home.wire().init(None);
+    home.wire().put("keys/old", home.canary().as_bytes());
+    let before = readers(&mut home.wire());
+    let filler = data.join("filler");
+    fs::write(&filler, vec![0; 1 << 20]).expect_err("the disk is full");
+    let passphrase = home.write("passphrase", FIRST);
+    let passphrase = format!("keyagent passphrase --new-passphrase-fd 3 3<'{passphrase:?}'");
+    for change in [
+        "keyagent rekey",
+        &format!("keyagent recipients add {OTHER}"),
+        &passphrase.replace('"', ""),
+    ] {
+        let refused = home.command("sh").args(["-c", change]).run().fails(1);
+        refused.complains("cannot write the vault: no space left on device; it is as it was");
+        assert_eq!(readers(&mut home.wire()), before, "{change}");
+        assert_eq!(home.wire().get("keys/old"), Ok(home.canary().as_bytes().to_vec()), "{change}");
+        no_temporary_file(&home, change);
+    }
+    fs::remove_file(filler).expect("it is ours");
+    agent.terminate();
+    let mut agent = home.agent();
+    assert_eq!(home.wire().get("keys/old"), Ok(home.canary().as_bytes().to_vec()));
+    home.keyagent(["rekey"]).run().code(0);
+    agent.terminate();
+    drop(disk);
 }

@@ -169,12 +169,21 @@ pub fn calls(trace: &Path, makes: &str) -> Vec<Call> {
     let made = format!("{makes}\"");
     let making = text.lines().rfind(|l| l.contains(&made) && l.contains("O_CREAT"));
     let maker = making.and_then(|l| l.split_whitespace().next()).expect("a thread makes it");
-    let mut counts = BTreeMap::new();
-    let mut calls = Vec::new();
-    for line in text.lines().filter(|line| line.split_whitespace().next() == Some(maker)) {
+    counted(text.lines().filter(|line| line.split_whitespace().next() == Some(maker)))
+}
+
+/// The calls of a trace, as if all were of one thread: strace counts in each thread anew, and
+/// an injection is made in every one that has as many.
+pub fn all_calls(trace: &Path) -> Vec<Call> {
+    counted(fs::read_to_string(trace).expect("strace wrote it").lines())
+}
+
+fn counted<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<Call> {
+    let (mut counts, mut calls) = (BTreeMap::new(), Vec::new());
+    for line in lines {
         let call = line.split_whitespace().nth(1).and_then(|word| word.split_once('('));
         let Some((name, _)) = call else { continue };
-        let when = counts.entry(name.to_owned()).or_insert(0);
+        let when = counts.entry(name).or_insert(0);
         *when += 1;
         let changes = CHANGING.contains(&name) || line.contains("O_CREAT");
         calls.push(Call { name: name.to_owned(), when: *when, changes });
