@@ -105,7 +105,6 @@ fn needs_root_needs_strace_t63_a_save_that_fails_at_any_call_loses_nothing() {
     }
     let came = inject::each(&calls, &OUTCOMES, |call, outcome| inject(&seed, call, outcome));
     // Every call of the save can be its last; nearly every one can refuse it.
-    println!("{} calls, {came:?}", calls.len());
     let count = |of| came.get(&of).copied().unwrap_or(0);
     assert_eq!(count(Came::Death), calls.len(), "{came:?} of {calls:?}");
     assert!(count(Came::Refusal) >= calls.len(), "{came:?} of {calls:?}");
@@ -140,7 +139,6 @@ fn needs_root_needs_strace_t63_a_start_that_fails_at_any_call_loses_nothing() {
         came
     };
     let came = inject::each(&calls, &OUTCOMES, run);
-    println!("{} calls, {came:?}", calls.len());
     // Some of them are another thread's, which makes fewer.
     let ended = came.get(&Came::NoStart).copied().unwrap_or(0);
     assert!(ended >= calls.len() / 2, "{came:?} of {calls:?}");

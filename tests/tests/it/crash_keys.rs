@@ -176,7 +176,6 @@ impl Change {
         }
         let run = |call: &Call, outcome: &str| self.inject(&seed, &before, call, outcome);
         let came = inject::each(changing.iter().copied(), outcomes, run);
-        println!("{} calls, {came:?}", changing.len());
         let count = |of| came.get(&of).copied().unwrap_or(0);
         assert_eq!(count(Came::Death), changing.len(), "{came:?} of {changing:?}");
         assert!(count(Came::Refusal) > 0 || outcomes.len() == 1, "{came:?} of {changing:?}");

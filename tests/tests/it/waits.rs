@@ -1,6 +1,7 @@
 //! How long clients waited for their answers: told by percentile, and bounded generously,
 //! because a machine of tests is slow and busy. The benchmarks measure.
 
+use std::io::Write;
 use std::time::{Duration, Instant};
 
 /// The waits of one client, in any order.
@@ -26,7 +27,9 @@ impl Waits {
         self.0.sort();
         let of_hundred = |percent: usize| self.0[(self.0.len() - 1) * percent / 100];
         let (half, most, last) = (of_hundred(50), of_hundred(99), of_hundred(100));
-        println!("{what}: {} answers, p50 {half:?}, p99 {most:?}, max {last:?}", self.0.len());
+        let told =
+            format!("{what}: {} waits, p50 {half:?}, p99 {most:?}, max {last:?}", self.0.len());
+        let _ = writeln!(std::io::stderr(), "{told}");
         assert!(most < bound, "{what}: p99 {most:?}, not below {bound:?}");
     }
 }
