@@ -272,6 +272,7 @@ fn vault_fault(fault: VaultFault) -> String {
         VaultFault::Rollback { found, seen } => {
             return format!("it is older than the one seen last ({found}, not {seen})");
         }
+        VaultFault::Linked => "it has another name, a hard link: put a copy in its place",
     };
     text.to_owned()
 }
@@ -288,6 +289,10 @@ fn not_safe(why: Unsafe) -> Failure {
             ("others may write the project's directory", Some("`chmod go-w .` closes it"))
         }
         Unsafe::NoPath => ("keyagent.toml has no path that can be named", None),
+        Unsafe::Linked => (
+            "keyagent.toml has another name, a hard link",
+            Some("`cp keyagent.toml new && mv new keyagent.toml` parts them"),
+        ),
     };
     let failure = Failure::new(Kind::Refused, text);
     match hint {

@@ -17,6 +17,7 @@ pub mod wire;
 pub use agent::{Agent, Halted};
 pub use home::{Home, binary, copy_program};
 pub use invocation::{Invocation, Output};
+pub use leak::Needles;
 pub use random::{Random, unique};
 pub use terminal::Terminal;
 pub use wire::{Wire, describe};

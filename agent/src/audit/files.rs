@@ -70,7 +70,11 @@ impl Files {
             options.create(true).truncate(false).write(true).mode(0o600);
             let lock = options.open(files.named("lock"))?;
             match lock.try_lock() {
-                Ok(()) => return Ok((files, lock)),
+                Ok(()) => {
+                    // What a write that was cut off has left: nobody else writes here.
+                    crate::vault::file::remove_leftover(&files.state())?;
+                    return Ok((files, lock));
+                }
                 Err(TryLockError::WouldBlock) => {}
                 Err(TryLockError::Error(error)) => return Err(error),
             }

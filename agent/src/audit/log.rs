@@ -230,7 +230,8 @@ impl Log {
         };
         let is_shorter = seen.inode == left.inode && seen.bytes < left.bytes;
         let fault = if is_shorter { Fault::Truncated } else { Fault::Changed };
-        Ok((seen != left).then_some(fault))
+        // A second name is none of ours, even if it was there when the log was opened.
+        Ok((seen != left || seen.names > 1).then_some(fault))
     }
 
     fn put_sealed(&mut self, now: Moment) -> Result<(), NotLogged> {

@@ -184,6 +184,8 @@ fn check_manifest(facts: &FileStat) -> Result<(), Refusal> {
         () if owner != geteuid().as_raw() && owner != 0 => Unsafe::Owner,
         () if others_write(facts) => Unsafe::Writable,
         () if facts.st_nlink == 0 => Unsafe::NoPath,
+        // Whoever can write where its other name is may change what is allowed here.
+        () if facts.st_nlink > 1 => Unsafe::Linked,
         () => return Ok(()),
     };
     Err(Refusal::Unsafe(fault))

@@ -7,7 +7,7 @@ use keyagent_wire::VaultFault;
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::unistd::geteuid;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, Metadata, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -27,7 +27,7 @@ pub fn make_directory(path: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)
 }
 
-/// Reads a file that must be regular, ours, closed to others, and not too large.
+/// Reads a file that must be regular, ours, closed to others, of one name, and not too large.
 pub fn read_guarded(path: &Path) -> Result<Vec<u8>, VaultFault> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let file =
@@ -42,12 +42,25 @@ pub fn read_guarded(path: &Path) -> Result<Vec<u8>, VaultFault> {
     if facts.mode() & 0o077 != 0 {
         return Err(VaultFault::Mode);
     }
+    if facts.nlink() > 1 && facts.nlink() > 1 + names_among_backups(path, &facts) {
+        return Err(VaultFault::Linked);
+    }
     if facts.len() > FILE_BYTES_MAX {
         return Err(VaultFault::TooLarge);
     }
     let mut bytes = Vec::with_capacity(facts.len() as usize + 1);
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(fault_of)?;
     if bytes.len() as u64 > FILE_BYTES_MAX { Err(VaultFault::TooLarge) } else { Ok(bytes) }
+}
+
+/// How many of its backups a file is itself: one, where a write was cut off.
+fn names_among_backups(path: &Path, facts: &Metadata) -> u64 {
+    (1..=BACKUPS).filter(|number| is_backup(path, *number, facts)).count() as u64
+}
+
+fn is_backup(path: &Path, number: u8, facts: &Metadata) -> bool {
+    let backup = fs::symlink_metadata(backup_path(path, number));
+    backup.is_ok_and(|backup| (backup.dev(), backup.ino()) == (facts.dev(), facts.ino()))
 }
 
 fn fault_of(error: io::Error) -> VaultFault {
@@ -78,7 +91,7 @@ pub fn lock(path: &Path) -> io::Result<File> {
 
 /// Puts bytes at a path: the old file or the new one, whatever happens. `verify` sees the
 /// bytes as they were read back, and can still say no; with `backups` the old file stays as
-/// `NAME.1`, and is put back if the new one may not outlive a crash. On any error nothing of
+/// `NAME.1`. It is put back if the new one may not outlive a crash: on any error nothing of
 /// ours is left.
 pub fn replace(
     path: &Path,
@@ -87,6 +100,7 @@ pub fn replace(
     verify: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
     let (temp, directory) = (temp_path(path), open_directory(path)?);
+    let old = if backups > 0 { None } else { fs::read(path).ok() };
     let kept = write_temp(&temp, bytes, verify)
         .and_then(|()| if backups > 0 { keep_backup(path, backups) } else { Ok(false) })
         .and_then(|kept| fs::rename(&temp, path).map(|()| kept));
@@ -94,11 +108,13 @@ pub fn replace(
         let _ = fs::remove_file(&temp);
     }
     let kept = kept?;
-    let synced = directory.sync_all();
-    if synced.is_err() && kept {
-        let _ = fs::rename(backup_path(path, 1), path);
-    }
-    synced
+    directory.sync_all().inspect_err(|_| {
+        let _ = match old {
+            _ if kept => fs::rename(backup_path(path, 1), path),
+            Some(old) => write_temp(&temp, &old, |_| true).and_then(|()| fs::rename(&temp, path)),
+            None => fs::remove_file(path),
+        };
+    })
 }
 
 /// Adds bytes as the first backup.
@@ -151,8 +167,13 @@ fn write_temp(temp: &Path, bytes: &[u8], verify: impl Fn(&[u8]) -> bool) -> io::
 /// Keeps the old file, if there is one, as the first backup. `path` itself is never without
 /// a file.
 fn keep_backup(path: &Path, backups: u8) -> io::Result<bool> {
-    if !path.try_exists()? {
-        return Ok(false);
+    let facts = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+        facts => facts?,
+    };
+    // A write that was cut off has kept it.
+    if is_backup(path, 1, &facts) {
+        return Ok(true);
     }
     shift_backups(path, backups)?;
     let first = backup_path(path, 1);

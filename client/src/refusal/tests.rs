@@ -103,6 +103,7 @@ fn every_fault_of_a_file_has_words() {
         VaultFault::Malformed,
         VaultFault::NewerFormat(9),
         VaultFault::Rollback { found: 1, seen: 2 },
+        VaultFault::Linked,
     ];
     let texts: std::collections::BTreeSet<_> = faults.iter().map(|f| vault_fault(*f)).collect();
     assert_eq!(texts.len(), faults.len(), "no two faults sound alike");

@@ -175,7 +175,7 @@ pub enum VaultFault {
     Mode,
     /// Larger than we ever write.
     TooLarge,
-    /// Its header is larger than 16 KiB.
+    /// Its header is larger than 16 KiB, or has more than 256 lines.
     HeaderTooLarge,
     /// It asks for more scrypt work than we do.
     TooMuchWork,
@@ -198,6 +198,8 @@ pub enum VaultFault {
         /// The generation that was seen.
         seen: u64,
     },
+    /// It has another name elsewhere: a hard link.
+    Linked,
 }
 
 /// What makes a manifest or its directory unfit to be trusted.
@@ -215,6 +217,8 @@ pub enum Unsafe {
     DirectoryWritable,
     /// The manifest was unlinked, or has no path that can be named.
     NoPath,
+    /// The manifest has another name elsewhere: a hard link.
+    Linked,
 }
 
 /// What is wrong in a manifest.

@@ -3,57 +3,32 @@
 //! The pinentry is a script that answers as its test says, and keeps a list of what it showed.
 
 use crate::given::{allow, manifest};
+use crate::stub::{self, Stub};
 use keyagent_tests::wire::{done, put, refused, secret};
-use keyagent_tests::{Agent, Home, Output, Terminal, eventually};
+use keyagent_tests::{Agent, Home, Output, Terminal, Wire, describe, eventually};
+use keyagent_wire::codec::decode_reply;
+use keyagent_wire::frame::{self, REPLY_BYTES_MAX};
 use keyagent_wire::request::{Ask, Asked, Screen};
 use keyagent_wire::{Confirm, Refusal, Request};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
-
-const STUB: &str = r##"#!/bin/sh
-cd "$(dirname "$0")" || exit
-echo 'OK at your service'
-while read -r line; do
-  case $line in
-    SETDESC*) echo "$line" >>shown; echo OK ;;
-    CONFIRM*)
-      echo $$ >>asked
-      case $(cat answer) in
-        yes) echo OK ;;
-        no) echo 'ERR 83886179 Operation cancelled' ;;
-        other) echo 'ERR 83918950 Inappropriate ioctl for device' ;;
-        hold) while ! [ -e go ]; do sleep 0.01; done; echo OK ;;
-        hang) exec sleep 1000 ;;
-        crash) kill -SEGV $$ ;;
-        end) exit 0 ;;
-        garbage) echo 'OKAY yes' ;;
-        binary) head -c 900 /dev/urandom; echo; echo OK ;;
-        flood) head -c 10000000 /dev/zero; echo; echo OK ;;
-        lines) yes '# x' | head -n 100000; echo OK ;;
-      esac ;;
-    *) echo OK ;;
-  esac
-done
-"##;
+use std::path::Path;
+use std::process::Command;
 
 /// A home whose agent asks by the stub, with one secret for each way of asking.
 struct Asking {
     home: Home,
     agent: Agent,
-    stub: PathBuf,
+    stub: Stub,
 }
 
 impl Asking {
     fn new(answer: &str) -> Self {
         let home = Home::new();
-        let stub = home.make_directory("stub");
-        let program = stub.join("pinentry");
-        fs::write(&program, STUB).expect("it is ours");
-        fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("it is ours");
-        let agent = agent_with(&home, &program);
+        let stub = Stub::new(&home);
+        stub.answers(answer);
+        let agent = agent_with(&home, &stub.program());
         let asked = Self { home, agent, stub };
-        asked.answers(answer);
         for (name, confirm) in [
             ("app/NONE", Confirm::None),
             ("app/SESSION", Confirm::Session),
@@ -65,21 +40,11 @@ impl Asking {
     }
 
     fn answers(&self, answer: &str) {
-        fs::write(self.stub.join("answer"), answer).expect("it is ours");
+        self.stub.answers(answer);
     }
 
-    fn go(&self) {
-        fs::write(self.stub.join("go"), "").expect("it is ours");
-    }
-
-    /// The processes that have shown a dialog.
     fn dialogs(&self) -> Vec<u32> {
-        let asked = fs::read_to_string(self.stub.join("asked")).unwrap_or_default();
-        asked.lines().map(|pid| pid.parse().expect("it is a pid")).collect()
-    }
-
-    fn shown(&self) -> String {
-        fs::read_to_string(self.stub.join("shown")).unwrap_or_default()
+        self.stub.dialogs()
     }
 
     /// Runs a script in a terminal session of its own, whose leader is the shell.
@@ -98,10 +63,7 @@ impl Asking {
 }
 
 fn agent_with(home: &Home, program: &Path) -> Agent {
-    let config = home.make_directory("config/keyagent").join("config.toml");
-    let text = format!("[ask]\npinentry = \"{}\"\ntimeout = \"2s\"\n", program.display());
-    fs::write(&config, text).expect("it is ours");
-    fs::set_permissions(&config, Permissions::from_mode(0o600)).expect("it is ours");
+    stub::configure(home, program, "2s");
     let agent = home.agent();
     home.wire().init(None);
     agent
@@ -113,6 +75,10 @@ fn set(home: &Home, name: &str, confirm: Confirm) {
     put.confirm = Some(confirm);
     done(wire.ask(&Request::Put(put)));
     wire.commit().expect("it is written");
+}
+
+fn get(name: &str) -> Request {
+    Request::Get { name: secret(name), version: None }
 }
 
 fn about(name: &str) -> Request {
@@ -149,7 +115,7 @@ fn t36_a_pinentry_that_fails_has_said_no() {
 #[test]
 fn t36_no_program_or_one_that_cannot_run_is_no_answer() {
     let asked = Asking::new("yes");
-    let program = asked.stub.join("pinentry");
+    let program = asked.stub.program();
     fs::write(&program, "#!/no/such/program\n").expect("it is ours");
     asked.get("app/SESSION").fails(3).complains("denied");
     fs::set_permissions(&program, Permissions::from_mode(0o777)).expect("it is ours");
@@ -170,7 +136,7 @@ fn t41_both_projects_are_named_and_a_no_is_no_byte() {
     }
     let exec = ["exec", "--", "sh", "-c", "echo \"$A\""];
     home.keyagent(exec).dir(&new).run().fails(3).complains("denied");
-    let shown = asked.shown();
+    let shown = asked.stub.shown();
     for named in [&old, &new] {
         assert!(shown.contains(&named.display().to_string()), "{shown}");
     }
@@ -187,7 +153,7 @@ fn t49_a_thousand_requests_are_one_dialog() {
         let script = "seq 1000 | xargs -P 12 -n 1 sh -c 'echo \"$(keyagent get app/SESSION)\"'";
         let running = scope.spawn(|| asked.session(script));
         eventually("somebody is asked", || (!asked.dialogs().is_empty()).then_some(()));
-        asked.go();
+        asked.stub.go();
         running.join().expect("it does not panic")
     });
     let lines = output.quietly().stdout_text();
@@ -221,8 +187,8 @@ fn t50_a_lease_is_for_one_terminal_session_and_ends() {
     // What another session has is nothing to this one.
     let other = "keyagent get app/SESSION >/dev/null; echo no >stub/answer; \
                  setsid --wait keyagent get app/SESSION; echo $?; keyagent get app/SESSION >/dev/null";
-    let stub = asked.stub.display();
-    let output = asked.session(&other.replace("stub/answer", &format!("{stub}/answer")));
+    let answer = asked.stub.answer().display().to_string();
+    let output = asked.session(&other.replace("stub/answer", &answer));
     assert_eq!(output.stdout_text(), "3\n", "{}", output.report());
     assert_eq!(output.code, Some(0), "its own lease goes on: {}", output.report());
     for end in [
@@ -259,6 +225,69 @@ fn t50_a_lease_of_a_project_ends_with_its_grant() {
     // What is named by hand is another word than the manifest's.
     asked.session(&format!("{run} && keyagent exec --env B=app/SESSION -- true")).quietly();
     assert_eq!(asked.dialogs().len(), 7);
+}
+
+/// Hands on the connection that it is given as stdin and stdout. What it is handed to asks, and
+/// keeps the answers in a file; first, if that is wanted, it waits for the end of who connected.
+const HAND_ON: &str = r#"
+exec 3<&0
+(
+  while [ "$1" = ended ] && kill -0 $$; do sleep 0.01; done
+  cat requests
+  touch sent
+  exec cat <&3 >"$1"
+) 2>/dev/null &
+[ "$1" = ended ] || wait
+"#;
+
+/// The answers to what is asked in a session that has a lease, by a connection whose process
+/// has ended by then, or has not.
+fn answers_in_session_of_lease(asked: &Asking, connected: &str) -> Vec<String> {
+    let home = &asked.home;
+    let requests = [get("app/SESSION"), about("app/SESSION"), get("app/NONE")];
+    home.write("requests", requests.iter().flat_map(Wire::frame).collect::<Vec<_>>());
+    home.write("hand-on", HAND_ON);
+    let answers = home.write(connected, "");
+    let there = |name: &str| home.work().join(name).exists().then_some(());
+    let script = "keyagent get app/SESSION >/dev/null && touch leased
+        while [ ! -e halted ]; do sleep 0.01; done
+        \"$PROBE\" become \"$SOCKET\" sh ./hand-on \"$CONNECTED\"";
+    let mut session = Command::new("setsid");
+    home.surround(&mut session);
+    session.args(["sh", "-c", script]).env("PATH", home.path_with_programs());
+    session.env("PROBE", env!("CARGO_BIN_EXE_probe")).env("SOCKET", home.socket());
+    let mut session = session.env("CONNECTED", connected).spawn().expect("there is a setsid");
+    eventually("the session has a lease", || there("leased"));
+    // However slow we are: the agent's patience begins when it sees the connection.
+    let halted = asked.agent.halt();
+    home.write("halted", "");
+    eventually("it is asked", || there("sent"));
+    drop(halted);
+    let answers = eventually("all is answered", || {
+        let bytes = fs::read(&answers).expect("it is ours");
+        let mut rest = bytes.as_slice();
+        let frames = requests.iter().map(|_| frame::read(&mut rest, REPLY_BYTES_MAX).ok());
+        frames.collect::<Option<Vec<_>>>()
+    });
+    let _ = session.kill();
+    session.wait().expect("it is our child");
+    let replies = answers.iter().map(|(_, body)| decode_reply(body).expect("it is a reply"));
+    replies.map(|reply| describe(&reply)).collect()
+}
+
+/// Nobody gets by the lease of a session what another of it has connected for, and nobody is
+/// asked on its behalf. What needs no answer is the uid's, whoever it is.
+#[test]
+fn t13_a_connection_whose_process_is_gone_has_no_lease_and_asks_nobody() {
+    let asked = Asking::new("yes");
+    let gone = answers_in_session_of_lease(&asked, "ended");
+    let needs = Refusal::NeedsAnswer(vec![secret("app/SESSION")]);
+    let refused = |refusal: &Refusal| format!("Refused({refusal:?})");
+    assert_eq!(gone, [&refused(&needs), &refused(&Refusal::Denied), "Value"]);
+    assert_eq!(asked.dialogs().len(), 1, "for the lease");
+    let asked = Asking::new("yes");
+    assert_eq!(answers_in_session_of_lease(&asked, "lives"), ["Value", "Done", "Value"]);
+    assert_eq!(asked.dialogs().len(), 1, "for the lease");
 }
 
 #[test]
@@ -345,7 +374,7 @@ fn a_shell_gets_nothing_that_needs_an_answer() {
     shell.expect("exported");
     shell.end().code(0);
     assert_eq!(asked.dialogs().len(), 1);
-    assert!(asked.shown().contains("/dev/pts/"), "{}", asked.shown());
+    assert!(asked.stub.shown().contains("/dev/pts/"), "{}", asked.stub.shown());
 }
 
 #[test]

@@ -174,6 +174,29 @@ fn t76_t77_whoever_changes_the_log_is_found_out() {
     }
 }
 
+/// Whether the link was made while the agent ran or while it did not.
+#[test]
+fn t68_a_log_with_another_name_is_left_and_told_of() {
+    for runs in [true, false] {
+        let (home, mut agent) = Home::with_vault();
+        home.wire().put("audit/KEY", home.canary().as_bytes());
+        if !runs {
+            agent.terminate();
+        }
+        let other = home.work().join("other");
+        fs::hard_link(log(&home), &other).expect("it is ours");
+        let written = fs::read(&other).expect("it is ours");
+        let _agent = if runs { agent } else { home.agent() };
+        for _ in 0..3 {
+            home.wire().get("audit/KEY").expect("it is there");
+        }
+        assert!(fs::read(&other).expect("it is ours") == written, "{runs}: nothing goes there");
+        let whats = whats(&mut home.wire());
+        let count = |of: What| whats.iter().filter(|what| **what == of).count();
+        assert_eq!((count(What::Broken), count(What::Released(Way::Get))), (1, 3), "{runs}");
+    }
+}
+
 #[test]
 fn the_log_goes_on_after_a_kill_and_after_a_restart() {
     let (home, mut agent) = Home::with_vault();

@@ -22,8 +22,13 @@ impl Burden {
 
     /// Fails if it grew by now.
     pub fn has_not_grown(&self, agent: &Agent) {
+        self.has_grown_by_at_most(agent, GROWTH_KIB_MAX);
+    }
+
+    /// The same, by a bound of one's own: what is allocated once and kept must be there already.
+    pub fn has_grown_by_at_most(&self, agent: &Agent, kib: u64) {
         let grown = agent.resident_kib().saturating_sub(self.resident_kib);
-        assert!(grown < GROWTH_KIB_MAX, "the agent grew by {grown} KiB");
+        assert!(grown <= kib, "the agent grew by {grown} KiB");
     }
 
     /// Fails if the agent is gone, answers nobody, grew, or keeps descriptors. Where the

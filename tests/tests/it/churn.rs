@@ -29,11 +29,10 @@ fn t22_clients_that_come_and_go_leave_nothing() {
     };
     // What is allocated once and kept is there after the first of them.
     visit(2_000);
-    let (burden, resident) = (Burden::of(&agent), agent.resident_kib());
+    let burden = Burden::of(&agent);
     visit(rounds(VISITS.0, VISITS.1));
     burden.is_back(&home, &agent);
-    let grown = agent.resident_kib().saturating_sub(resident);
-    assert!(grown <= GROWTH_KIB_MAX, "the agent grew by {grown} KiB");
+    burden.has_grown_by_at_most(&agent, GROWTH_KIB_MAX);
 }
 
 #[test]

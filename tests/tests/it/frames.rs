@@ -16,6 +16,10 @@ use std::os::fd::{AsFd, BorrowedFd};
 /// How much address space an agent may have that is lied to, in bytes.
 const ADDRESS_BYTES_MAX: u64 = 200 * 1024 * 1024;
 
+/// How often every length is sent, and by how much the agent may grow meanwhile.
+const LENGTH_ROUNDS: usize = 20;
+const LENGTHS_KIB_MAX: u64 = 1024;
+
 /// A frame of that length, as its first four bytes say it, with a body of zeroes.
 fn of_length(length: u32, body_bytes: usize) -> Vec<u8> {
     [&length.to_le_bytes()[..], &VERSION.to_le_bytes(), &vec![0; body_bytes]].concat()
@@ -35,7 +39,16 @@ fn answer(wire: &mut Wire, bytes: &[u8]) -> Reply {
 #[test]
 fn t16_every_length_edge_has_its_answer() {
     let (home, agent) = Home::with_vault();
+    every_length_edge(&home);
     let burden = Burden::of(&agent);
+    for _ in 0..LENGTH_ROUNDS {
+        every_length_edge(&home);
+    }
+    burden.is_back(&home, &agent);
+    burden.has_grown_by_at_most(&agent, LENGTHS_KIB_MAX);
+}
+
+fn every_length_edge(home: &Home) {
     let max = REQUEST_BYTES_MAX as u32 + 2;
     let too_large = || Refusal::TooLarge(Limit::Request);
     for (length, body_bytes, refusal, goes_on) in [
@@ -56,7 +69,6 @@ fn t16_every_length_edge_has_its_answer() {
             assert_eq!(wire.rest().expect("it ends"), b"", "length {length} ends the connection");
         }
     }
-    burden.is_back(&home, &agent);
 }
 
 #[test]

@@ -229,6 +229,11 @@ fn t45_what_is_no_safe_file_is_refused_and_hangs_nothing() {
     assert_eq!(project.refusal(), Refusal::Unsafe(Unsafe::DirectoryWritable));
     fs::set_permissions(&project.project, mode(0o755)).expect("it is ours");
     project.gets();
+    let other = project.home.work().join("other");
+    fs::hard_link(&manifest, &other).expect("it is ours");
+    assert_eq!(project.refusal(), Refusal::Unsafe(Unsafe::Linked));
+    fs::remove_file(&other).expect("it is ours");
+    project.gets();
     fs::remove_file(&manifest).expect("it is ours");
     nix::unistd::mkfifo(&manifest, Mode::S_IRUSR | Mode::S_IWUSR).expect("it is ours");
     assert_eq!(project.refusal(), Refusal::Unsafe(Unsafe::NotRegular), "a fifo");

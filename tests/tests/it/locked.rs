@@ -1,6 +1,7 @@
 //! A locked agent gives nothing but its status, from the moment that it says so.
 
 use crate::samples;
+use crate::waits::Waits;
 use keyagent_tests::wire::{done, put, refused, secret};
 use keyagent_tests::{Home, Wire, eventually};
 use keyagent_wire::reply::VaultState;
@@ -20,7 +21,12 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 const RACERS: usize = 25;
 const RACES: usize = 400;
 /// How many guesses are looked at.
-const GUESSES: u32 = 6;
+const GUESSES: u32 = 20;
+/// How long others may wait meanwhile. Only a bound for a machine that is slow and busy, less
+/// than the last guess waits for: the goal is 50 ms for 99 of 100.
+const OTHERS_MAX: Duration = Duration::from_secs(1);
+/// How often others ask while a guess waits.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// After how many it is certain that others wait for a guess, too: the last waits for 3 s.
 const GUESSES_MAX: u32 = 30;
 
@@ -154,16 +160,20 @@ fn t57_nothing_leaves_after_the_lock_is_acknowledged() {
 fn t23_a_wrong_passphrase_waits_longer_each_time_and_alone() {
     let home = sealed();
     done(home.wire().ask(&Request::Lock));
-    let (mut guesser, mut alone) = (home.wire(), false);
+    let (mut guesser, mut alone, mut others) = (home.wire(), false, Waits::default());
     for n in 1..=GUESSES_MAX {
         let start = Instant::now();
         guess(&mut guesser);
         eventually("the guess has failed, and waits", || {
             (home.log().matches("unlock failed").count() >= n as usize).then_some(())
         });
-        assert_eq!(home.wire().get("locked/canary"), Err(Refusal::Locked));
-        // We may have been slower than the wait, which grows: one that we see is enough.
-        alone |= !is_answered(&guesser);
+        // We may be slower than the wait, which grows: some that we see are enough.
+        while !is_answered(&guesser) {
+            let other = others.time(|| home.wire().get("locked/canary"));
+            assert_eq!(other, Err(Refusal::Locked));
+            alone |= !is_answered(&guesser);
+            thread::sleep(LOOK_EVERY);
+        }
         let refusal = refused(guesser.try_reply().expect("the agent answers"));
         assert_eq!(refusal, Refusal::WrongPassphrase);
         let (wait, least) = (start.elapsed(), BACK_OFF * n);
@@ -173,6 +183,7 @@ fn t23_a_wrong_passphrase_waits_longer_each_time_and_alone() {
         }
     }
     assert!(alone, "others are answered while a guess waits");
+    others.are_below(OTHERS_MAX, "others, while guesses wait");
     // The right one waits for no delay of another's.
     guess(&mut guesser);
     done(home.wire().unlock(Some(PASSPHRASE)));

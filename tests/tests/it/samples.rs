@@ -42,9 +42,9 @@ variants!(unsealer_name, UNSEALERS, Unsealer: Missing Unreadable NotPrivate NotI
     Plugin NoKeyring EmptyKeyring NoSsh Sealed);
 variants!(vault_fault_name, VAULT_FAULTS, VaultFault: Missing Unreadable NotRegular Owner Mode
     TooLarge HeaderTooLarge TooMuchWork NotAge Corrupt NotForUs Forged Malformed NewerFormat
-    Rollback);
+    Rollback Linked);
 variants!(unsafe_name, UNSAFES, Unsafe: NotRegular Owner Writable DirectoryOwner DirectoryWritable
-    NoPath);
+    NoPath Linked);
 variants!(manifest_fault_name, MANIFEST_FAULTS, ManifestFault: Syntax NotUtf8 TooLarge TooManyNames
     Character UnknownKey Duplicate WrongType Variable Secret Profile);
 variants!(limit_name, LIMITS, Limit: Request Reply Names Staged Vault Recipients);
@@ -272,6 +272,7 @@ pub fn unsafes() -> Vec<Unsafe> {
         Unsafe::DirectoryOwner,
         Unsafe::DirectoryWritable,
         Unsafe::NoPath,
+        Unsafe::Linked,
     ]
 }
 
@@ -292,6 +293,7 @@ pub fn vault_faults() -> Vec<VaultFault> {
         VaultFault::Malformed,
         VaultFault::NewerFormat(2),
         VaultFault::Rollback { found: 3, seen: 70_000 },
+        VaultFault::Linked,
     ]
 }
 

@@ -204,6 +204,49 @@ fn t68_what_is_no_private_file_is_refused_and_hangs_nothing() {
     locked.opens_again();
 }
 
+/// A write that was cut off leaves the vault with two names, both of them ours.
+#[test]
+fn t68_a_vault_with_another_name_elsewhere_is_refused() {
+    let mut locked = Locked::new();
+    let (vault, data) = (locked.home.vault(), locked.home.data());
+    let other = locked.home.work().join("other");
+    fs::hard_link(&vault, &other).expect("it is ours");
+    assert_eq!(locked.fault(), VaultFault::Linked);
+    fs::remove_file(&other).expect("it is ours");
+    let first = data.join("vault.age.1");
+    fs::remove_file(&first).expect("it is ours");
+    fs::hard_link(&vault, &first).expect("it is ours");
+    done(locked.unlock(false));
+    locked.wire.put("vault/third", b"third");
+    assert!(fs::read(&first).expect("it is there") == locked.good, "the one before is kept");
+    fs::hard_link(&vault, &other).expect("it is ours");
+    let refusal = locked.wire.try_put("vault/fourth", b"fourth").expect("it answers");
+    let linked = Refusal::Vault { file: VaultFile::Vault, fault: VaultFault::Linked, backup: None };
+    assert_eq!(refusal, Err(linked), "and it is not written over");
+    assert_eq!(locked.wire.get("vault/third"), Ok(b"third".to_vec()), "what is open is served");
+    fs::remove_file(&other).expect("it is ours");
+    locked.wire.put("vault/fourth", b"fourth");
+}
+
+/// What the vault stands on is guarded as it is.
+#[test]
+fn t68_an_identity_or_a_state_with_another_name_is_refused() {
+    let mut locked = Locked::new();
+    let other = locked.home.work().join("other");
+    for (path, file) in [
+        (locked.home.data().join("identity.age"), VaultFile::Identity),
+        (locked.home.state().join("state.json"), VaultFile::State),
+    ] {
+        fs::hard_link(&path, &other).expect("it is ours");
+        let refusal = refused(locked.unlock(false));
+        let is_it = matches!(refusal, Refusal::Vault { file: found, fault: VaultFault::Linked, .. }
+            if found == file);
+        assert!(is_it, "{refusal:?}");
+        fs::remove_file(&other).expect("it is ours");
+    }
+    locked.opens_again();
+}
+
 #[test]
 fn needs_root_t68_another_owners_vault_is_refused() {
     let mut locked = Locked::new();

@@ -52,6 +52,43 @@ fn t67_of_writers_at_once_none_loses_anything() {
     }
 }
 
+/// Two agents of one vault, each with writers of its own, take turns by the vault's lock: what
+/// one has written is the other's ground.
+#[test]
+fn t67_of_writers_at_two_agents_none_loses_anything() {
+    let (home, mut agent) = Home::with_vault();
+    let second = home.make_directory("run/second").join("agent.sock");
+    home.keyagent(["list"]).env("KEYAGENT_SOCK", &second).run().code(0);
+    let name = |writer, number| format!("writers/{writer}-{number:02}");
+    let puts = rounds(PUTS.0, PUTS.1) / 2;
+    thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            let socket = if writer % 2 == 0 { home.socket() } else { second.clone() };
+            let home = &home;
+            scope.spawn(move || {
+                let mut wire = Wire::try_connect(&socket).expect("both agents listen");
+                for number in 0..puts {
+                    let name = name(writer, number);
+                    wire.put(&name, format!("{}-{name}", home.canary()).as_bytes());
+                }
+            });
+        }
+    });
+    let expected: BTreeSet<_> =
+        (0..WRITERS).flat_map(|w| (0..puts).map(move |n| name(w, n))).collect();
+    let stop = ["stop"];
+    home.keyagent(stop).env("KEYAGENT_SOCK", &second).run().code(0);
+    agent.kill();
+    let _agent = home.agent();
+    let mut wire = home.wire();
+    assert_eq!(wire.names().into_iter().collect::<BTreeSet<_>>(), expected);
+    assert_eq!(generation(&mut wire), 1 + (WRITERS * puts) as u64);
+    for name in expected {
+        let value = format!("{}-{name}", home.canary());
+        assert_eq!(wire.get(&name), Ok(value.into_bytes()), "{name}");
+    }
+}
+
 #[test]
 fn a_batch_is_one_write() {
     let (home, _agent) = Home::with_vault();
