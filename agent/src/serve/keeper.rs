@@ -7,6 +7,7 @@
 use super::asking::Asks;
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
+use super::record::Dues;
 use super::staging::Staging;
 use super::timer::Timing;
 use crate::audit::recorder::Recorder;
@@ -77,8 +78,8 @@ pub struct Keeper {
     pub asks: Asks,
     /// The audit log.
     pub audit: Recorder,
-    /// Told when an anchor of the audit log is to be written.
-    pub anchors: Rc<Notify>,
+    /// What the audit log wants done.
+    pub(super) dues: Rc<Dues>,
     /// Held by whoever writes an anchor.
     pub(super) anchoring: Mutex<()>,
     /// Whatever may wait for a file system of a client's choice.
@@ -98,9 +99,9 @@ impl Keeper {
     /// A keeper of what is at those places.
     pub fn new(places: Places, config: Config, spawner: Spawner, findings: Findings) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
-        let anchors = Rc::new(Notify::new());
-        let heard = anchors.clone();
-        let audit = Recorder::start(places.state(), move || heard.notify_one());
+        let dues = Rc::new(Dues::default());
+        let heard = dues.clone();
+        let audit = Recorder::start(places.state(), move |due| heard.tell(due));
         let keeper = Self {
             places: Arc::new(places),
             config,
@@ -108,7 +109,7 @@ impl Keeper {
             findings: RefCell::new(findings),
             stamps,
             audit,
-            anchors,
+            dues,
             anchoring: Mutex::new(()),
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),

@@ -10,6 +10,7 @@ mod frames;
 mod inbox;
 mod keeper;
 pub mod listen;
+mod looking;
 mod mounts;
 mod pinentry;
 mod projects;
@@ -84,6 +85,7 @@ pub fn run(
         spawn_local(session::lock_with_session(keeper.clone()));
         spawn_local(record::write_anchors(keeper.clone()));
         spawn_local(record::end_epochs(keeper.clone()));
+        spawn_local(looking::look_behind(keeper.clone()));
         ready();
         tokio::select! {
             () = accept(&listener, &keeper) => {}
