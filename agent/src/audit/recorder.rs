@@ -222,6 +222,7 @@ impl Recorder {
     }
 
     fn take(&self, mut log: Log) {
+        log.guard_key();
         log.lose(self.lost.take());
         self.missing.set(None);
         *self.log.borrow_mut() = Some(log);
