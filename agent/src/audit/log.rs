@@ -199,8 +199,9 @@ impl Log {
         &self.files
     }
 
-    /// Looks whether the file is as it was left, and writes what has to come first.
-    fn catch_up(&mut self, now: Moment) -> Result<(), NotLogged> {
+    /// Looks whether the file is as it was left, and writes what has to come first: how many
+    /// events could not be written, too.
+    pub fn catch_up(&mut self, now: Moment) -> Result<(), NotLogged> {
         if let Current::Open(file, seen) = &self.current
             && let Some(fault) = self.found(*seen)?
         {

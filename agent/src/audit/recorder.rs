@@ -155,6 +155,16 @@ impl Recorder {
         }
     }
 
+    /// Whether it can be written: what could not be is tried again. None where no log is
+    /// expected yet.
+    pub fn is_written(&self) -> Option<Result<(), i32>> {
+        self.resume();
+        match &mut *self.log.borrow_mut() {
+            Some(log) => Some(log.catch_up(Moment::now()).map_err(|NotLogged(errno)| errno)),
+            None => self.missing.get().map(Err),
+        }
+    }
+
     /// Ends the epoch.
     pub fn seal(&self) {
         if let Some(log) = &mut *self.log.borrow_mut() {

@@ -27,7 +27,6 @@ use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
 use keyagent_wire::event::{What, Why};
-use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Unlock};
 use std::cell::{Cell, RefCell};
@@ -225,19 +224,6 @@ impl Keeper {
             log_path: self.places.log().as_os_str().as_bytes().to_vec(),
             stale,
         }
-    }
-
-    /// How well the agent is protected, and when it locks by itself.
-    pub fn health(&self) -> Health {
-        self.lock_if_over();
-        let mut health = Health {
-            findings: self.findings.borrow().list(),
-            settings: self.config.effective(),
-            idle_seconds: None,
-            hard_seconds: None,
-        };
-        self.timing.tell(&mut health);
-        health
     }
 
     /// Makes identity and vault, and opens it.

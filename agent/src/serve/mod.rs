@@ -4,6 +4,7 @@
 
 mod answer;
 mod asking;
+mod checkup;
 mod connection;
 mod door;
 mod frames;
