@@ -1,5 +1,7 @@
 //! The audit log names a coding assistant among what started a client: by its process, or by
 //! the variables that it sets, which a helper looks at behind the answer.
+//!
+//! It is a goose here: whoever runs these tests may be another.
 
 use keyagent_tests::{Halted, Home, Invocation, copy_program, eventually, process};
 use nix::unistd::geteuid;
@@ -10,8 +12,9 @@ use std::path::Path;
 const OWNER: u32 = 4321;
 
 const EXEC: &str = "keyagent exec --env A_KEY=audit/KEY -- true";
+const GOOSE: &str = ", assistant goose";
 /// What ends at once may be gone before a look: this shell waits until it is on record.
-const UNTIL_SEEN: &str = "until keyagent audit | grep -q 'assistant seen'; do :; done";
+const UNTIL_SEEN: &str = "until keyagent audit | grep -q 'assistant seen.*goose'; do :; done";
 
 /// A home whose processes have the agent's own rights, with an agent and a key.
 fn home() -> Home {
@@ -25,12 +28,25 @@ fn home() -> Home {
 
 /// A shell with that in its environment, and nothing in its name.
 fn shell<'a>(home: &'a Home, script: &str) -> Invocation<'a> {
-    home.command("sh").args(["-c", script]).env("CLAUDECODE", "private-words")
+    home.command("sh").args(["-c", script]).env("GOOSE_TERMINAL", "private-words")
 }
 
 fn lines(home: &Home, words: &str) -> Vec<String> {
     let text = home.keyagent(["audit"]).run().quietly().stdout_text();
     text.lines().filter(|line| line.contains(words)).map(str::to_owned).collect()
+}
+
+/// What was seen behind an event.
+fn seen(home: &Home) -> Vec<String> {
+    let lines = lines(home, "assistant seen").into_iter();
+    lines.filter(|line| line.ends_with(GOOSE)).collect()
+}
+
+/// The spawner, once it has no helper but the one that listens to logind.
+fn spawner_without_a_look(home: &Home) -> u32 {
+    let agent = home.agent_pid().expect("there is an agent");
+    let spawner = process::children(agent)[0];
+    eventually("the helper ends", || (process::children(spawner).len() <= 1).then_some(spawner))
 }
 
 fn pid(line: &str) -> Option<&str> {
@@ -41,12 +57,11 @@ fn pid(line: &str) -> Option<&str> {
 fn an_assistant_that_is_known_by_its_variables_alone_gets_a_line_of_its_own() {
     let home = home();
     shell(&home, &format!("{EXEC}; {UNTIL_SEEN}; {EXEC}; :")).run().code(0);
-    let (released, seen) = (lines(&home, "released (exec)"), lines(&home, "assistant seen"));
+    let (released, seen) = (lines(&home, "released (exec)"), seen(&home));
     assert_eq!((released.len(), seen.len()), (2, 1), "once for each parent: {seen:?}");
-    assert!(seen[0].ends_with(", assistant claude"), "{seen:?}");
     assert_eq!(pid(&seen[0]), pid(&released[0]), "of who asked first");
-    assert!(!released[0].contains("assistant"), "whose event did not wait: {released:?}");
-    assert!(released[1].ends_with(", assistant claude"), "known by now: {released:?}");
+    assert!(!released[0].contains(GOOSE), "whose event did not wait: {released:?}");
+    assert!(released[1].ends_with(GOOSE), "known by now: {released:?}");
     assert!(released[1].contains(" < /"), "and by its program: {released:?}");
     assert!(lines(&home, "private-words").is_empty());
     let json = home.keyagent(["audit", "--json"]).run().quietly().stdout_text();
@@ -57,13 +72,10 @@ fn an_assistant_that_is_known_by_its_variables_alone_gets_a_line_of_its_own() {
 #[test]
 fn no_request_waits_for_a_look() {
     let home = home();
-    let agent = home.agent_pid().expect("there is an agent");
-    let spawner = process::children(agent);
-    assert_eq!(spawner.len(), 1, "one spawner");
-    let halted = Halted::of(spawner[0]);
+    let halted = Halted::of(spawner_without_a_look(&home));
     shell(&home, &format!("{EXEC}; :")).run().code(0);
     assert_eq!(lines(&home, "released (exec)").len(), 1);
-    assert!(lines(&home, "assistant").is_empty());
+    assert!(lines(&home, GOOSE).is_empty());
     drop(halted);
     shell(&home, &format!("{EXEC}; {UNTIL_SEEN}")).run().code(0);
 }
@@ -71,24 +83,21 @@ fn no_request_waits_for_a_look() {
 #[test]
 fn an_assistant_that_is_known_by_its_name_is_in_the_event_itself() {
     let home = home();
-    let claude = home.root().join("programs/claude");
-    copy_program(Path::new("/bin/sh"), &claude);
-    home.give(&claude);
+    let goose = home.root().join("programs/goosed");
+    copy_program(Path::new("/bin/sh"), &goose);
+    home.give(&goose);
     // Its path shows once it was looked at.
-    let script = format!("until {EXEC} && keyagent audit | grep -q '/claude'; do :; done");
-    home.command(&claude).args(["-c", &script]).run().code(0);
+    let script = format!("until {EXEC} && keyagent audit | grep -q '/goosed'; do :; done");
+    home.command(&goose).args(["-c", &script]).run().code(0);
     let released = lines(&home, "released (exec)");
     assert!(!released.is_empty());
-    assert!(released.iter().all(|line| line.ends_with(", assistant claude")), "{released:?}");
-    assert!(lines(&home, "assistant seen").is_empty(), "there is no more to say");
+    assert!(released.iter().all(|line| line.ends_with(GOOSE)), "{released:?}");
+    assert!(seen(&home).is_empty(), "there is no more to say");
 }
 
 #[test]
 fn a_helper_that_nobody_asks_ends() {
     let home = home();
-    let agent = home.agent_pid().expect("there is an agent");
-    let spawner = process::children(agent)[0];
     shell(&home, &format!("{EXEC}; {UNTIL_SEEN}")).run().code(0);
-    // One listens to logind for as long as there is an agent.
-    eventually("the helper ends", || (process::children(spawner).len() <= 1).then_some(()));
+    spawner_without_a_look(&home);
 }
