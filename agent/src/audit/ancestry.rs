@@ -6,7 +6,7 @@
 
 use super::assistant;
 use super::body::bounded;
-use super::stat::{Processes, Stat};
+use super::stat::{self, Stat};
 use serde::Serialize;
 use std::collections::HashMap;
 
@@ -66,8 +66,7 @@ pub struct Ancestry {
 
 impl Default for Ancestry {
     fn default() -> Self {
-        let processes = Processes::open().ok();
-        Self::new(move |pid| processes.as_ref()?.stat(pid))
+        Self::new(stat::of)
     }
 }
 

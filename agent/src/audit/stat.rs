@@ -1,16 +1,13 @@
 //! What /proc/PID/stat says of a process, read and parsed. It keeps nothing of it.
 
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, open, openat};
+use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
-use nix::unistd::read;
-use std::io::Write;
-use std::os::fd::{AsFd, OwnedFd};
+use std::fs::File;
+use std::io::Read;
+use std::os::fd::AsFd;
 
 /// How much of it is read: what is needed comes long before.
 const STAT_BYTES_MAX: usize = 1024;
-/// The longest path from /proc: a pid, `/stat` and NUL.
-const PATH_BYTES_MAX: usize = 20;
 
 /// What /proc/PID/stat says of a process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,33 +24,21 @@ pub struct Stat {
     pub start: u64,
 }
 
-/// The directory of all processes, held open: from there the way to one is short.
-pub struct Processes(OwnedFd);
-
-impl Processes {
-    /// Opens it.
-    pub fn open() -> Result<Self, Errno> {
-        directory("/proc").map(Self)
-    }
-
-    /// What there is to say of that one; none if it is gone.
-    pub fn stat(&self, pid: i32) -> Option<Stat> {
-        let mut path = [0; PATH_BYTES_MAX];
-        write!(&mut path[..], "{pid}/stat\0").ok()?;
-        stat_at(&self.0, std::ffi::CStr::from_bytes_until_nul(&path).ok()?)
-    }
+/// What there is to say of that process; none if it is gone. To go from a directory held open
+/// was measured, and saves nothing: the kernel's own work is all of it.
+pub fn of(pid: i32) -> Option<Stat> {
+    read(File::open(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// Opens a directory to go on from, and for nothing else.
-pub fn directory(path: &str) -> Result<OwnedFd, Errno> {
-    open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())
+/// The same of a process whose directory is open: no other comes into its place.
+pub fn of_open(directory: impl AsFd) -> Option<Stat> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    read(openat(directory, "stat", flags, Mode::empty()).ok()?.into())
 }
 
-/// Reads the one at that place.
-pub fn stat_at(directory: impl AsFd, path: &std::ffi::CStr) -> Option<Stat> {
-    let file = openat(directory, path, OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty()).ok()?;
+fn read(mut file: File) -> Option<Stat> {
     let mut text = [0; STAT_BYTES_MAX];
-    let count = read(&file, &mut text).ok()?;
+    let count = file.read(&mut text).ok()?;
     parse(&text[..count])
 }
 
@@ -106,11 +91,12 @@ mod tests {
 
     #[test]
     fn processes_are_found_by_their_numbers() {
-        let processes = Processes::open().expect("there is a /proc");
-        let own = processes.stat(std::process::id() as i32).expect("this one lives");
+        let own = of(std::process::id() as i32).expect("this one lives");
         assert_eq!(own.parent, std::os::unix::process::parent_id() as i32);
+        let open = File::open("/proc/self").expect("there is a /proc");
+        assert_eq!(of_open(open), Some(own));
         for gone in [i32::MAX, i32::MIN] {
-            assert_eq!(processes.stat(gone), None);
+            assert_eq!(of(gone), None);
         }
     }
 }

@@ -8,9 +8,9 @@ use super::{Job, Spawner, chunk};
 use crate::audit::ancestry::{Detail, Key, LEVELS_MAX};
 use crate::audit::assistant;
 use crate::audit::body::PATH_BYTES_MAX;
-use crate::audit::stat::{directory, stat_at};
+use crate::audit::stat;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat, readlinkat};
+use nix::fcntl::{OFlag, open, openat, readlinkat};
 use nix::sys::stat::Mode;
 use nix::unistd::alarm;
 use std::fs::File;
@@ -74,8 +74,9 @@ pub(super) fn inspect_here(stream: UnixStream) -> io::Result<()> {
 
 /// What can be seen of a process; none if it is gone. Of another user's there is nothing.
 fn look(key: Key) -> Option<(Key, Detail)> {
-    let process = directory(&format!("/proc/{}", key.0)).ok()?;
-    let is_it = || stat_at(&process, c"stat").is_some_and(|stat| stat.start == key.1);
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let process = open(format!("/proc/{}", key.0).as_str(), flags, Mode::empty()).ok()?;
+    let is_it = || stat::of_open(&process).is_some_and(|stat| stat.start == key.1);
     if !is_it() {
         return None;
     }
@@ -122,7 +123,6 @@ fn assistant_in(mut environ: impl Read) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::stat::Processes;
     use std::process::{Child, Command, Stdio};
 
     /// A process that waits for its input, with that in its environment.
@@ -131,7 +131,7 @@ mod tests {
         command.env_clear().env(name, value).env("A_KEY", "sk-proj-canary");
         let child = command.stdin(Stdio::piped()).spawn().expect("there is a cat");
         let pid = child.id() as i32;
-        let stat = Processes::open().expect("there is a /proc").stat(pid).expect("it lives");
+        let stat = stat::of(pid).expect("it lives");
         (child, (pid, stat.start))
     }
 
