@@ -163,9 +163,7 @@ impl Config {
     /// Every key, and what it comes to.
     pub fn effective(&self) -> Vec<Setting> {
         let level = if self.require_full { "full" } else { "degraded" };
-        let pinentry = self.ask.pinentry.as_deref().map(|path| {
-            format!("\"{}\"", keyagent_wire::escape(path.as_os_str().as_encoded_bytes()))
-        });
+        let pinentry = self.ask.pinentry.as_deref().map(quoted);
         [
             ("require", format!("\"{level}\"")),
             ("lock.idle", format!("\"{}\"", written(self.lock.idle()))),
@@ -212,6 +210,11 @@ impl Config {
         }
         Ok(())
     }
+}
+
+/// A path as TOML has it.
+pub fn quoted(path: &Path) -> String {
+    format!("\"{}\"", keyagent_wire::escape(path.as_os_str().as_encoded_bytes()))
 }
 
 fn flag(item: &Item) -> Result<bool, Fault> {

@@ -19,8 +19,8 @@ impl Findings {
     }
 
     /// Notes how a check is by now, of one that gets better, too.
-    pub fn replace(&mut self, check: Check, grade: Grade) {
-        self.0.insert(check, (grade, 0));
+    pub fn replace(&mut self, check: Check, grade: Grade, detail: i32) {
+        self.0.insert(check, (grade, detail));
     }
 
     /// Notes that a step was done, or that it failed: not there, and why.
@@ -70,7 +70,7 @@ mod tests {
         let lacking: Vec<_> = findings.lacking().iter().map(|f| (f.grade, f.detail)).collect();
         assert_eq!(lacking, [(Grade::Bad, 1), (Grade::Weak, 2)]);
         assert_eq!(findings.list().len(), 2);
-        findings.replace(Check::Files, Grade::Good);
+        findings.replace(Check::Files, Grade::Good, 0);
         assert_eq!(findings.lacking().len(), 1, "unless it is another by now");
     }
 }

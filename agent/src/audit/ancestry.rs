@@ -6,40 +6,29 @@
 
 use super::assistant;
 use super::body::bounded;
+use super::stat::{self, Stat};
 use serde::Serialize;
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::Read;
 
 /// How many processes are named, the peer first.
 pub const LEVELS_MAX: usize = 8;
-/// How many parents are remembered.
+/// How many parents are remembered, and how many processes that were looked at.
 const REMEMBERED_MAX: usize = 256;
-/// How much of /proc/PID/stat is read: what is needed comes long before.
-const STAT_BYTES_MAX: usize = 1024;
 
-/// What /proc/PID/stat says of a process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stat {
-    /// How it calls itself: at most 15 bytes, any but NUL.
-    pub comm: String,
-    /// Who started it, or took it over.
-    pub parent: i32,
-    /// Its session.
-    pub session: i32,
-    /// The number of its terminal's device, or 0.
-    pub tty: u32,
-    /// When it was started, in ticks since boot: with the pid, it is one process.
-    pub start: u64,
-}
+/// A process that lives, or lived: its pid, and when it was started.
+pub type Key = (i32, u64);
 
 /// One process of the line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Ancestor {
     pid: i32,
+    #[serde(skip)]
+    start: u64,
     name: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     exe: Option<String>,
+    #[serde(skip)]
+    assistant: Option<&'static str>,
 }
 
 /// What is around a process.
@@ -53,6 +42,9 @@ pub struct Lineage {
     pub tty: Option<String>,
     /// The assistant that is among them, if one is known.
     pub assistant: Option<&'static str>,
+    /// Those that nobody outside the sandbox has looked at yet. None where the parent was
+    /// met before: to look costs more than to answer.
+    pub unseen: Vec<Key>,
 }
 
 /// What only a process outside the sandbox can see of another.
@@ -64,12 +56,9 @@ pub struct Detail {
     pub assistant: Option<&'static str>,
 }
 
-/// A process that lives, or lived.
-type Key = (i32, u64);
-
 /// What was seen of processes.
 pub struct Ancestry {
-    read: fn(i32) -> Option<Stat>,
+    read: Box<dyn Fn(i32) -> Option<Stat>>,
     /// For a parent: its own parent when it was looked at, and the line from it upward.
     parents: HashMap<Key, (i32, Vec<Ancestor>)>,
     details: HashMap<Key, Detail>,
@@ -77,118 +66,114 @@ pub struct Ancestry {
 
 impl Default for Ancestry {
     fn default() -> Self {
-        Self::new(read)
+        Self::new(stat::of)
     }
 }
 
 impl Ancestry {
     /// One that looks at processes by that function.
-    pub fn new(read: fn(i32) -> Option<Stat>) -> Self {
-        Self { read, parents: HashMap::new(), details: HashMap::new() }
+    pub fn new(read: impl Fn(i32) -> Option<Stat> + 'static) -> Self {
+        Self { read: Box::new(read), parents: HashMap::new(), details: HashMap::new() }
     }
 
     /// The line of a process. Empty if there is no such process any more.
     pub fn of(&mut self, pid: i32) -> Lineage {
         let Some(stat) = (self.read)(pid) else { return Lineage::default() };
-        let mut processes = vec![self.ancestor(pid, &stat)];
-        let mut keys = vec![(pid, stat.start)];
-        if stat.parent > 0 {
-            processes.extend(self.line_of(stat.parent, &mut keys));
-        }
-        processes.truncate(LEVELS_MAX);
-        Lineage {
-            assistant: self.assistant(&processes, &keys),
-            processes,
+        let mut lineage = Lineage {
+            processes: vec![self.ancestor(pid, &stat)],
             session: (stat.session > 0).then_some(stat.session),
             tty: terminal(stat.tty),
+            ..Lineage::default()
+        };
+        if stat.parent > 0 {
+            self.climb(stat.parent, &mut lineage);
         }
+        lineage.recognize();
+        lineage
     }
 
-    /// Takes what was seen of a process from outside the sandbox.
-    pub fn learn(&mut self, pid: i32, start: u64, detail: Detail) {
-        make_room(&mut self.details);
-        self.details.insert((pid, start), detail);
-        self.parents.retain(|key, (_, line)| {
-            *key != (pid, start) && line.iter().all(|ancestor| ancestor.pid != pid)
-        });
+    /// Takes what was seen of the processes of a line from outside the sandbox, and tells the
+    /// line with it. The peer itself seldom asks twice: of it nothing is kept.
+    pub fn learn(&mut self, mut lineage: Lineage, seen: Vec<(Key, Detail)>) -> Lineage {
+        let peer = lineage.processes.first().map(Ancestor::key);
+        let lines = self.parents.values_mut().flat_map(|(_, line)| line);
+        for ancestor in lines.chain(&mut lineage.processes) {
+            let found = seen.iter().find(|(key, _)| *key == ancestor.key());
+            if let Some((_, detail)) = found {
+                ancestor.take(detail);
+            }
+        }
+        lineage.recognize();
+        self.make_room();
+        self.details.extend(seen.into_iter().filter(|(key, _)| Some(*key) != peer));
+        lineage
     }
 
-    /// The line from a parent upward, remembered if it is still the same process, and still
-    /// has the same parent.
-    fn line_of(&mut self, pid: i32, keys: &mut Vec<Key>) -> Vec<Ancestor> {
-        let Some(stat) = (self.read)(pid) else { return Vec::new() };
-        let key = (pid, stat.start);
-        keys.push(key);
-        if let Some((parent, line)) = self.parents.get(&key)
-            && *parent == stat.parent
-        {
-            return line.clone();
+    /// Adds the line from a parent upward: as remembered, if it is still the same process,
+    /// and still has the same parent.
+    fn climb(&mut self, pid: i32, lineage: &mut Lineage) {
+        let Some(stat) = (self.read)(pid) else { return };
+        let (key, parent) = ((pid, stat.start), stat.parent);
+        if let Some((_, line)) = self.parents.get(&key).filter(|(same, _)| *same == parent) {
+            lineage.processes.extend_from_slice(line);
+            return;
         }
-        let line = self.walk(pid, stat.clone());
-        make_room(&mut self.parents);
-        self.parents.insert(key, (stat.parent, line.clone()));
-        line
+        let line = self.walk(pid, stat);
+        lineage.processes.extend_from_slice(&line);
+        let keys = lineage.processes.iter().map(Ancestor::key);
+        lineage.unseen = keys.filter(|key| !self.details.contains_key(key)).collect();
+        self.make_room();
+        self.parents.insert(key, (parent, line));
     }
 
     fn walk(&self, pid: i32, stat: Stat) -> Vec<Ancestor> {
         let (mut line, mut next) = (Vec::new(), Some((pid, stat)));
         while let Some((pid, stat)) = next {
             line.push(self.ancestor(pid, &stat));
-            let goes_on = stat.parent > 0 && line.len() < LEVELS_MAX;
+            let goes_on = stat.parent > 0 && line.len() + 1 < LEVELS_MAX;
             next = goes_on.then(|| (self.read)(stat.parent)).flatten().map(|s| (stat.parent, s));
         }
         line
     }
 
     fn ancestor(&self, pid: i32, stat: &Stat) -> Ancestor {
-        let exe = self.details.get(&(pid, stat.start)).and_then(|detail| detail.exe.clone());
-        let exe = exe.map(|exe| bounded(exe.as_bytes()).into_owned());
-        Ancestor { pid, name: stat.comm.clone(), exe }
+        let (name, start) = (stat.comm.clone(), stat.start);
+        let assistant = assistant::by_process(&name);
+        let mut ancestor = Ancestor { pid, start, name, exe: None, assistant };
+        if let Some(detail) = self.details.get(&(pid, start)) {
+            ancestor.take(detail);
+        }
+        ancestor
     }
 
-    fn assistant(&self, processes: &[Ancestor], keys: &[Key]) -> Option<&'static str> {
-        let by_variables = keys.iter().find_map(|key| self.details.get(key)?.assistant);
-        by_variables.or_else(|| processes.iter().find_map(Ancestor::assistant))
+    /// Both go at once: of a parent that is remembered nothing is asked any more.
+    fn make_room(&mut self) {
+        if self.parents.len().max(self.details.len()) > REMEMBERED_MAX - LEVELS_MAX {
+            self.parents.clear();
+            self.details.clear();
+        }
+    }
+}
+
+impl Lineage {
+    /// The nearest assistant is the one that asks.
+    fn recognize(&mut self) {
+        self.assistant = self.processes.iter().find_map(|ancestor| ancestor.assistant);
     }
 }
 
 impl Ancestor {
-    fn assistant(&self) -> Option<&'static str> {
+    fn key(&self) -> Key {
+        (self.pid, self.start)
+    }
+
+    /// Variables say more than names: whoever runs by an interpreter has that one's name.
+    fn take(&mut self, detail: &Detail) {
+        self.exe = detail.exe.as_ref().map(|exe| bounded(exe.as_bytes()).into_owned());
         let file = self.exe.as_deref().and_then(|exe| exe.rsplit('/').next());
-        assistant::by_process(&self.name).or_else(|| file.and_then(assistant::by_process))
+        let by_file = file.and_then(assistant::by_process);
+        self.assistant = detail.assistant.or(self.assistant).or(by_file);
     }
-}
-
-fn make_room<T>(map: &mut HashMap<Key, T>) {
-    if map.len() >= REMEMBERED_MAX {
-        map.clear();
-    }
-}
-
-/// Reads /proc/PID/stat.
-pub fn read(pid: i32) -> Option<Stat> {
-    let mut bytes = [0; STAT_BYTES_MAX];
-    let count = File::open(format!("/proc/{pid}/stat")).ok()?.read(&mut bytes).ok()?;
-    parse(&bytes[..count])
-}
-
-/// Reads the text of /proc/PID/stat (proc_pid_stat(5)). The name may hold anything, spaces
-/// and parentheses too, so it ends at the last one of the line: all after it are numbers.
-pub fn parse(text: &[u8]) -> Option<Stat> {
-    let open = text.iter().position(|byte| *byte == b'(')?;
-    let close = text.iter().rposition(|byte| *byte == b')')?;
-    let comm = String::from_utf8_lossy(text.get(open + 1..close)?).into_owned();
-    let rest = std::str::from_utf8(&text[close + 1..]).ok()?;
-    // Fields are counted from 1 there, and the state, right behind the name, is the third.
-    let fields: Vec<&str> = rest.split_ascii_whitespace().take(20).collect();
-    let field = |number: usize| fields.get(number - 3).copied();
-    Some(Stat {
-        comm,
-        parent: field(4)?.parse().ok()?,
-        session: field(6)?.parse().ok()?,
-        tty: field(7)?.parse::<i32>().ok()?.cast_unsigned(),
-        start: field(22)?.parse().ok()?,
-    })
 }
 
 /// A terminal's name from the number of its device, as the kernel packs it: the minor
@@ -207,30 +192,6 @@ fn terminal(device: u32) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn text(comm: &str, parent: i32) -> String {
-        format!("42 ({comm}) S {parent} 42 41 34817 42 4194304 0 0 0 0 0 0 0 0 20 0 1 0 777 0 0\n")
-    }
-
-    #[test]
-    fn names_may_hold_anything() {
-        for comm in ["bash", "a) S 1 2 (b", ") (", "", "tmux: server", "a\n\u{1b}[2J", "(sd-pam)"] {
-            let stat = parse(text(comm, 7).as_bytes()).expect(comm);
-            assert_eq!((stat.comm.as_str(), stat.parent, stat.session), (comm, 7, 41));
-            assert_eq!((stat.start, terminal(stat.tty).as_deref()), (777, Some("pts/1")));
-        }
-        let mut raw = text("XY", 7).into_bytes();
-        raw[4..6].copy_from_slice(&[0xff, 0xfe]);
-        assert_eq!(parse(&raw).map(|stat| stat.comm), Some("\u{fffd}\u{fffd}".to_owned()));
-    }
-
-    #[test]
-    fn what_is_no_stat_is_none() {
-        let whole = text("bash", 7);
-        for bad in ["", "1", "1 (", "1 )a(", "1 (a)", "1 (a) S x", &whole[..30]] {
-            assert_eq!(parse(bad.as_bytes()), None, "{bad:?}");
-        }
-    }
 
     #[test]
     fn this_process_has_a_line() {
@@ -271,22 +232,72 @@ mod tests {
         assert_eq!(names, ["keyagent", "bash", "claude", "init"]);
         assert_eq!(first.assistant, Some("claude"));
         // From now on no more than two processes are looked at.
-        ancestry.read = |pid| if pid >= 50 { family(pid) } else { panic!("looked at {pid}") };
-        assert_eq!(ancestry.of(100), first);
+        ancestry.read =
+            Box::new(|pid| if pid >= 50 { family(pid) } else { panic!("looked at {pid}") });
+        assert_eq!(ancestry.of(100), Lineage { unseen: Vec::new(), ..first });
+    }
+
+    fn detail(exe: &str, assistant: Option<&'static str>) -> Detail {
+        Detail { exe: Some(exe.to_owned()), assistant }
     }
 
     #[test]
     fn what_is_learned_is_told() {
         let mut ancestry = Ancestry::new(family);
-        ancestry.of(100);
-        let exe = Some("/opt/goose".to_owned());
-        ancestry.learn(50, 50, Detail { exe, assistant: Some("goose") });
-        let lineage = ancestry.of(100);
-        assert_eq!(lineage.assistant, Some("goose"));
-        assert_eq!(lineage.processes[1].exe.as_deref(), Some("/opt/goose"));
+        let first = ancestry.of(100);
+        assert_eq!(first.unseen, [(100, 100), (50, 50), (10, 10), (1, 1)]);
+        let seen = vec![((50, 50), detail("/opt/sh", Some("goose"))), ((1, 1), Detail::default())];
+        let told = ancestry.learn(first, seen);
+        let exes = |of: &Lineage| of.processes.iter().map(|p| p.exe.clone()).collect::<Vec<_>>();
+        assert_eq!(told.assistant, Some("goose"), "the nearest");
+        assert_eq!(exes(&told), [None, Some("/opt/sh".to_owned()), None, None]);
+        let again = ancestry.of(100);
+        assert_eq!((again.assistant, exes(&again)), (Some("goose"), exes(&told)));
+        assert!(again.unseen.is_empty(), "its parent was met before");
         // The same pid at another time is another process.
-        ancestry.learn(10, 999, Detail { exe: None, assistant: Some("codex") });
-        assert_eq!(ancestry.of(100).processes[2].exe, None);
+        let told = ancestry.learn(again, vec![((10, 999), detail("/bin/x", Some("codex")))]);
+        assert_eq!(told.processes[2].exe, None);
+    }
+
+    #[test]
+    fn what_was_seen_under_one_parent_is_known_under_another() {
+        // 101 and 60 are to 100 and 50 as sisters.
+        let sisters = |pid| match pid {
+            101 => family(100).map(|stat| Stat { parent: 60, start: 101, ..stat }),
+            60 => family(50).map(|stat| Stat { start: 60, ..stat }),
+            other => family(other),
+        };
+        let mut ancestry = Ancestry::new(sisters);
+        let first = ancestry.of(100);
+        ancestry.learn(first, vec![((10, 10), detail("/opt/claude", None))]);
+        let other = ancestry.of(101);
+        assert_eq!(other.unseen, [(101, 101), (60, 60), (1, 1)]);
+        assert_eq!(other.processes[2].exe.as_deref(), Some("/opt/claude"));
+    }
+
+    #[test]
+    fn a_program_is_known_by_its_file_too() {
+        let plain = |pid| family(pid).map(|stat| Stat { comm: "node".to_owned(), ..stat });
+        let mut ancestry = Ancestry::new(plain);
+        let first = ancestry.of(100);
+        assert_eq!(first.assistant, None);
+        let told = ancestry.learn(first, vec![((10, 10), detail("/usr/local/bin/codex", None))]);
+        assert_eq!(told.assistant, Some("codex"));
+    }
+
+    #[test]
+    fn of_a_crowd_of_parents_no_more_is_remembered_than_fits() {
+        let crowd = |pid| {
+            let parent = if pid % 2 == 0 { pid + 1 } else { 0 };
+            Some(Stat { comm: String::new(), parent, session: 0, tty: 0, start: 1 })
+        };
+        let mut ancestry = Ancestry::new(crowd);
+        for pid in (2..4 * REMEMBERED_MAX as i32).step_by(2) {
+            let line = ancestry.of(pid);
+            let seen = line.unseen.iter().map(|key| (*key, Detail::default())).collect();
+            ancestry.learn(line, seen);
+            assert!(ancestry.parents.len().max(ancestry.details.len()) <= REMEMBERED_MAX);
+        }
     }
 
     #[test]

@@ -81,11 +81,20 @@ pub fn by_process(name: &str) -> Option<&'static str> {
 }
 
 /// The assistant that sets one of these variables, by their names alone.
-pub fn by_variables<'a>(names: impl IntoIterator<Item = &'a str> + Clone) -> Option<&'static str> {
-    let sets = |assistant: &&Assistant| {
-        names.clone().into_iter().any(|name| assistant.variables.contains(&name))
-    };
+pub fn by_variables(names: &[&str]) -> Option<&'static str> {
+    let sets = |assistant: &&Assistant| names.iter().any(|name| assistant.variables.contains(name));
     TABLE.iter().find(sets).map(|assistant| assistant.label)
+}
+
+/// The variable of that name, if an assistant sets it.
+pub fn variable(name: &[u8]) -> Option<&'static str> {
+    let mut all = TABLE.iter().flat_map(|assistant| assistant.variables);
+    all.find(|variable| variable.as_bytes() == name).copied()
+}
+
+/// The label that reads so, if there is one.
+pub fn label(text: &str) -> Option<&'static str> {
+    TABLE.iter().map(|assistant| assistant.label).find(|label| *label == text)
 }
 
 #[cfg(test)]
@@ -98,9 +107,11 @@ mod tests {
         assert_eq!(by_process("cursor-agent"), Some("cursor"));
         assert_eq!(by_process("bash"), None);
         assert_eq!(by_process(""), None);
-        assert_eq!(by_variables(["HOME", "GEMINI_CLI"]), Some("gemini"));
-        assert_eq!(by_variables(["HOME", "AIDER_MODEL", "CODEX_HOME"]), None);
-        assert_eq!(by_variables(["CLAUDECODE", "AMP_CURRENT_THREAD_ID"]), Some("amp"));
+        assert_eq!((variable(b"CLAUDECODE"), variable(b"HOME")), (Some("CLAUDECODE"), None));
+        assert_eq!((label("codex"), label("sk-proj")), (Some("codex"), None));
+        assert_eq!(by_variables(&["HOME", "GEMINI_CLI"]), Some("gemini"));
+        assert_eq!(by_variables(&["HOME", "AIDER_MODEL", "CODEX_HOME"]), None);
+        assert_eq!(by_variables(&["CLAUDECODE", "AMP_CURRENT_THREAD_ID"]), Some("amp"));
     }
 
     #[test]

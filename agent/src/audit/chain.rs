@@ -9,6 +9,7 @@ use super::record::Line;
 use crate::vault::seal::Identity;
 use hkdf::Hkdf;
 use hmac::{Hmac, Mac as _};
+use keyagent_sys::arena::{self, Slot};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
@@ -30,7 +31,16 @@ pub type Mac = [u8; 32];
 pub struct Root(Zeroizing<[u8; 32]>);
 
 /// The key of one epoch.
-pub struct EpochKey(Zeroizing<[u8; 32]>);
+pub struct EpochKey(Place);
+
+/// Where a key lies.
+enum Place {
+    /// In ordinary memory, wiped when it goes.
+    Here(Zeroizing<[u8; 32]>),
+    /// In the arena, which has room for one: that of the log that is written. There it is
+    /// never swapped, so that none that is over is left behind.
+    Arena,
+}
 
 /// Which log it is: 16 random bytes in hex.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,7 +96,9 @@ impl Root {
 
     /// The first key of a log.
     pub fn first_key(&self, log: &LogId) -> EpochKey {
-        derive(&self.0, &[b"keyagent audit 1 log ", log.0.as_bytes()])
+        let mut first = Zeroizing::new([0; 32]);
+        derive(&self.0, &[b"keyagent audit 1 log ", log.0.as_bytes()], &mut first);
+        EpochKey(Place::Here(first))
     }
 
     /// The key of some epoch of a log, unless no log gets that far.
@@ -103,32 +115,73 @@ impl Root {
 impl EpochKey {
     /// The key of these bytes, for the state that keeps it.
     pub(super) fn from_bytes(bytes: Zeroizing<[u8; 32]>) -> Self {
-        Self(bytes)
+        Self(Place::Here(bytes))
     }
 
-    /// Its bytes, for the state that keeps it.
-    pub(super) fn bytes(&self) -> &[u8; 32] {
-        &self.0
+    /// Looks at its bytes. What looks must not look at another key.
+    pub(super) fn with<T>(&self, look: impl FnOnce(&[u8; 32]) -> T) -> T {
+        match &self.0 {
+            Place::Here(bytes) => look(bytes),
+            Place::Arena => {
+                let keys = arena::keys();
+                let bytes = keys.get(Slot::AuditKey).and_then(|bytes| bytes.try_into().ok());
+                look(bytes.expect("it lies there for as long as this is"))
+            }
+        }
     }
 
     /// The same key, for the state that keeps it.
     pub(super) fn duplicate(&self) -> Self {
-        Self(self.0.clone())
+        let mut bytes = Zeroizing::new([0; 32]);
+        self.with(|key| bytes.copy_from_slice(key));
+        Self(Place::Here(bytes))
+    }
+
+    /// Whether both are one.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        let other = other.duplicate();
+        self.with(|key| other.with(|other| key == other))
     }
 
     /// Becomes the key of the next epoch. The old one is gone.
     fn advance(&mut self) {
-        *self = derive(&self.0, &[b"keyagent audit 1 epoch"]);
+        let mut next = Zeroizing::new([0; 32]);
+        self.with(|key| derive(key, &[b"keyagent audit 1 epoch"], &mut next));
+        match &mut self.0 {
+            Place::Here(bytes) => bytes.copy_from_slice(&*next),
+            Place::Arena => put(&next),
+        }
+    }
+
+    /// Moves to the arena.
+    fn guard(&mut self) {
+        if let Place::Here(bytes) = &self.0 {
+            put(bytes);
+            self.0 = Place::Arena;
+        }
     }
 
     fn mac(&self, epoch: u64, prev: &Mac, body: &[u8]) -> Hmac<Sha256> {
-        let mut mac = <Hmac<Sha256> as hmac::Mac>::new_from_slice(&*self.0)
+        let mut mac = self
+            .with(|key| <Hmac<Sha256> as hmac::Mac>::new_from_slice(key))
             .expect("HMAC takes a key of any length");
         mac.update(&epoch.to_le_bytes());
         mac.update(prev);
         mac.update(body);
         mac
     }
+}
+
+impl Drop for EpochKey {
+    fn drop(&mut self) {
+        if matches!(self.0, Place::Arena) {
+            arena::keys().clear(Slot::AuditKey);
+        }
+    }
+}
+
+fn put(key: &[u8; 32]) {
+    assert!(arena::keys().put(Slot::AuditKey, key), "the arena has room for 32 bytes");
 }
 
 impl LogId {
@@ -155,6 +208,11 @@ impl Chain {
     /// A chain that stands somewhere, at the beginning of an epoch.
     pub fn at(key: EpochKey, epoch: u64, seq: u64, prev: Mac) -> Self {
         Self { key, epoch, in_epoch: 0, seq, prev }
+    }
+
+    /// Keeps its key in the arena from now on. One chain at a time can.
+    pub(super) fn guard_key(&mut self) {
+        self.key.guard();
     }
 
     /// The key of this epoch.
@@ -194,11 +252,34 @@ impl Chain {
     }
 }
 
-fn derive(key: &[u8; 32], info: &[&[u8]]) -> EpochKey {
-    let mut next = Zeroizing::new([0; 32]);
+fn derive(key: &[u8; 32], info: &[&[u8]], next: &mut [u8; 32]) {
     Hkdf::<Sha256>::from_prk(key)
         .expect("32 bytes are enough for HKDF")
-        .expand_multi_info(info, &mut *next)
+        .expand_multi_info(info, next)
         .expect("32 bytes are within what HKDF gives");
-    EpochKey(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_in_the_arena_is_the_same_and_leaves_with_its_chain() {
+        let root = Root(Zeroizing::new([7; 32]));
+        let log = LogId::random().expect("the system has randomness");
+        let chain = || Chain::at(root.first_key(&log), 0, SEQ_FIRST, [0; 32]);
+        let (mut here, mut guarded) = (chain(), chain());
+        guarded.guard_key();
+        for seals in 0..4 {
+            let mac = here.mac(b"body");
+            assert_eq!(guarded.mac(b"body"), mac);
+            assert!(root.key_at(&log, seals).expect("it gets that far").is(guarded.key()));
+            here.pass(mac, true);
+            guarded.pass(mac, true);
+        }
+        assert!(guarded.key().is(&guarded.key().duplicate()) && here.key().is(guarded.key()));
+        assert!(arena::keys().get(Slot::AuditKey).is_some());
+        drop(guarded);
+        assert!(arena::keys().get(Slot::AuditKey).is_none());
+    }
 }

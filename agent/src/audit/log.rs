@@ -133,7 +133,12 @@ impl Log {
     /// Whether it is a log of that identity. A state that somebody made up is of none.
     pub fn is_of(&self, root: &Root) -> bool {
         let key = root.key_at(&self.id, self.chain.epoch);
-        key.is_some_and(|key| key.bytes() == self.chain.key().bytes())
+        key.is_some_and(|key| key.is(self.chain.key()))
+    }
+
+    /// Keeps its key in the arena from now on. One log at a time can.
+    pub fn guard_key(&mut self) {
+        self.chain.guard_key();
     }
 
     /// Counts events that could not be written while there was no log.
@@ -194,8 +199,9 @@ impl Log {
         &self.files
     }
 
-    /// Looks whether the file is as it was left, and writes what has to come first.
-    fn catch_up(&mut self, now: Moment) -> Result<(), NotLogged> {
+    /// Looks whether the file is as it was left, and writes what has to come first: how many
+    /// events could not be written, too.
+    pub fn catch_up(&mut self, now: Moment) -> Result<(), NotLogged> {
         if let Current::Open(file, seen) = &self.current
             && let Some(fault) = self.found(*seen)?
         {

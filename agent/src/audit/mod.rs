@@ -15,6 +15,7 @@ pub mod moment;
 pub mod read;
 pub mod record;
 pub mod recorder;
+pub mod stat;
 pub mod state;
 pub mod tail;
 pub mod verify;

@@ -4,7 +4,7 @@
 //! while: then nothing that has to be recorded is done, and what happens all the same is
 //! counted, and told first once there is a log again.
 
-use super::ancestry::Ancestry;
+use super::ancestry::{Ancestry, Detail, Key};
 use super::chain::Root;
 use super::event::{Event, Who};
 use super::files::Files;
@@ -15,11 +15,23 @@ use crate::peer::Peer;
 use keyagent_wire::Refusal;
 use keyagent_wire::event::{What, Why};
 use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::fs::File;
 use std::path::Path;
 
 /// How long one stranger is told of for all: they cannot fill the log.
 const STRANGER_MILLIS_MIN: u64 = 60_000;
+/// How many lines of processes may wait to be looked at. Others go without.
+const UNSEEN_MAX: usize = 64;
+
+/// What is to be done behind an event, off the loop or outside the sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// An anchor is to be written.
+    Anchor,
+    /// A line of processes is to be looked at.
+    Look,
+}
 
 /// The log, or why there is none.
 pub struct Recorder {
@@ -33,15 +45,16 @@ pub struct Recorder {
     /// Whether this agent's start is in the log.
     has_started: Cell<bool>,
     ancestry: RefCell<Ancestry>,
+    /// Who asked from under a parent that was not met before.
+    unseen: RefCell<VecDeque<Who>>,
     /// When a stranger was told of last, by the clock since boot.
     stranger_told: Cell<Option<u64>>,
-    /// Called when an anchor is to be written.
-    wake: Box<dyn Fn()>,
+    wake: Box<dyn Fn(Due)>,
 }
 
 impl Recorder {
     /// The log in that directory, gone on with if there is one.
-    pub fn start(state: &Path, wake: impl Fn() + 'static) -> Self {
+    pub fn start(state: &Path, wake: impl Fn(Due) + 'static) -> Self {
         // Where no lock can be made, no log can be written either.
         let claimed = Files::claim(state).map(|(files, lock)| (files, Some(lock)));
         let (files, lock) = claimed.unwrap_or_else(|_| (Files::new(state), None));
@@ -53,6 +66,7 @@ impl Recorder {
             lost: Cell::new(0),
             has_started: Cell::new(false),
             ancestry: RefCell::default(),
+            unseen: RefCell::default(),
             stranger_told: Cell::new(None),
             wake: Box::new(wake),
         };
@@ -102,7 +116,7 @@ impl Recorder {
         };
         let written = log.record(event, Moment::now());
         if log.has_anchor() {
-            (self.wake)();
+            (self.wake)(Due::Anchor);
         }
         written.map_err(|NotLogged(errno)| {
             tracing::warn!(errno, "cannot write the audit log");
@@ -141,6 +155,16 @@ impl Recorder {
         }
     }
 
+    /// Whether it can be written: what could not be is tried again. None where no log is
+    /// expected yet.
+    pub fn is_written(&self) -> Option<Result<(), i32>> {
+        self.resume();
+        match &mut *self.log.borrow_mut() {
+            Some(log) => Some(log.catch_up(Moment::now()).map_err(|NotLogged(errno)| errno)),
+            None => self.missing.get().map(Err),
+        }
+    }
+
     /// Ends the epoch.
     pub fn seal(&self) {
         if let Some(log) = &mut *self.log.borrow_mut() {
@@ -148,7 +172,7 @@ impl Recorder {
                 tracing::warn!(errno, "cannot seal the audit log");
             }
             if log.has_anchor() {
-                (self.wake)();
+                (self.wake)(Due::Anchor);
             }
         }
     }
@@ -166,7 +190,29 @@ impl Recorder {
 
     /// Who that is, as far as can be seen.
     pub(super) fn who(&self, peer: &Peer) -> Who {
-        self.who_is(nix::unistd::geteuid().as_raw(), peer.pid())
+        let who = self.who_is(nix::unistd::geteuid().as_raw(), peer.pid());
+        let mut unseen = self.unseen.borrow_mut();
+        if !who.lineage.unseen.is_empty() && unseen.len() < UNSEEN_MAX {
+            unseen.push_back(who.clone());
+            (self.wake)(Due::Look);
+        }
+        who
+    }
+
+    /// Whose line is to be looked at next, if there is one.
+    pub fn next_unseen(&self) -> Option<Who> {
+        self.unseen.borrow_mut().pop_front()
+    }
+
+    /// Takes what was seen of such a line, and records an assistant that its event could not
+    /// name yet.
+    pub fn saw(&self, who: Who, seen: Vec<(Key, Detail)>) {
+        let named = who.lineage.assistant;
+        let lineage = self.ancestry.borrow_mut().learn(who.lineage, seen);
+        if lineage.assistant != named {
+            let who = Who { lineage, ..who };
+            self.note(&Event { who: Some(&who), ..Event::told(What::Assistant) });
+        }
     }
 
     fn who_is(&self, uid: u32, pid: i32) -> Who {
@@ -186,13 +232,14 @@ impl Recorder {
     }
 
     fn take(&self, mut log: Log) {
+        log.guard_key();
         log.lose(self.lost.take());
         self.missing.set(None);
         *self.log.borrow_mut() = Some(log);
         if !self.has_started.replace(true) {
             self.happened(What::Started, None);
         }
-        (self.wake)();
+        (self.wake)(Due::Anchor);
     }
 
     /// Where the log is.

@@ -56,7 +56,7 @@ impl State {
     /// Whether a chain stands just there.
     pub fn is_at(&self, chain: &Chain) -> bool {
         let at = (chain.epoch, chain.in_epoch, chain.seq, &chain.prev);
-        at == (self.epoch, 0, self.seq, &self.prev) && chain.key().bytes() == self.key.bytes()
+        at == (self.epoch, 0, self.seq, &self.prev) && chain.key().is(&self.key)
     }
 
     /// Reads it. A missing one is none; one that is not ours alone, or no state, is a fault.
@@ -94,7 +94,7 @@ impl State {
         text.extend_from_slice(format!("\"seq\":{seq},\"prev\":\"").as_bytes());
         push_hex(&mut text, &self.prev);
         text.extend_from_slice(b"\",\"key\":\"");
-        push_hex(&mut text, self.key.bytes());
+        self.key.with(|key| push_hex(&mut text, key));
         text.extend_from_slice(b"\"}\n");
         text
     }

@@ -40,7 +40,7 @@ const DEEDS: [(Deed, &str); 9] = [
 ];
 
 /// Those that are a word and nothing more.
-const PLAIN: [(Told, &str); 9] = [
+const PLAIN: [(Told, &str); 10] = [
     (Told::Started, "started"),
     (Told::Stopped, "stopped"),
     (Told::Made, "made"),
@@ -50,6 +50,7 @@ const PLAIN: [(Told, &str); 9] = [
     (Told::Denied, "denied"),
     (Told::Reloaded, "reloaded"),
     (Told::Stranger, "stranger"),
+    (Told::Assistant, "assistant"),
 ];
 
 /// The event that ends an epoch.

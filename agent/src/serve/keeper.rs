@@ -7,6 +7,7 @@
 use super::asking::Asks;
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
+use super::record::Dues;
 use super::staging::Staging;
 use super::timer::Timing;
 use crate::audit::recorder::Recorder;
@@ -26,7 +27,6 @@ use crate::vault::store::{self, Found, Open};
 use keyagent_sys::stack;
 use keyagent_wire::Refusal;
 use keyagent_wire::event::{What, Why};
-use keyagent_wire::health::Health;
 use keyagent_wire::reply::{Status, VaultState, Written};
 use keyagent_wire::request::{Init, Unlock};
 use std::cell::{Cell, RefCell};
@@ -77,8 +77,8 @@ pub struct Keeper {
     pub asks: Asks,
     /// The audit log.
     pub audit: Recorder,
-    /// Told when an anchor of the audit log is to be written.
-    pub anchors: Rc<Notify>,
+    /// What the audit log wants done.
+    pub(super) dues: Rc<Dues>,
     /// Held by whoever writes an anchor.
     pub(super) anchoring: Mutex<()>,
     /// Whatever may wait for a file system of a client's choice.
@@ -98,9 +98,9 @@ impl Keeper {
     /// A keeper of what is at those places.
     pub fn new(places: Places, config: Config, spawner: Spawner, findings: Findings) -> Self {
         let stamps = Arc::new(Stamps::beside(places.socket()));
-        let anchors = Rc::new(Notify::new());
-        let heard = anchors.clone();
-        let audit = Recorder::start(places.state(), move || heard.notify_one());
+        let dues = Rc::new(Dues::default());
+        let heard = dues.clone();
+        let audit = Recorder::start(places.state(), move |due| heard.tell(due));
         let keeper = Self {
             places: Arc::new(places),
             config,
@@ -108,7 +108,7 @@ impl Keeper {
             findings: RefCell::new(findings),
             stamps,
             audit,
-            anchors,
+            dues,
             anchoring: Mutex::new(()),
             state: RefCell::new(State::Missing),
             parsed: Parsed::default(),
@@ -224,19 +224,6 @@ impl Keeper {
             log_path: self.places.log().as_os_str().as_bytes().to_vec(),
             stale,
         }
-    }
-
-    /// How well the agent is protected, and when it locks by itself.
-    pub fn health(&self) -> Health {
-        self.lock_if_over();
-        let mut health = Health {
-            findings: self.findings.borrow().list(),
-            settings: self.config.effective(),
-            idle_seconds: None,
-            hard_seconds: None,
-        };
-        self.timing.tell(&mut health);
-        health
     }
 
     /// Makes identity and vault, and opens it.

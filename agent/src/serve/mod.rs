@@ -4,12 +4,14 @@
 
 mod answer;
 mod asking;
+mod checkup;
 mod connection;
 mod door;
 mod frames;
 mod inbox;
 mod keeper;
 pub mod listen;
+mod looking;
 mod mounts;
 mod pinentry;
 mod projects;
@@ -84,6 +86,7 @@ pub fn run(
         spawn_local(session::lock_with_session(keeper.clone()));
         spawn_local(record::write_anchors(keeper.clone()));
         spawn_local(record::end_epochs(keeper.clone()));
+        spawn_local(looking::look_behind(keeper.clone()));
         ready();
         tokio::select! {
             () = accept(&listener, &keeper) => {}

@@ -5,6 +5,7 @@ use super::frames::{Answer, encode};
 use super::keeper::{Keeper, blocking};
 use crate::audit::chain::{EPOCH_MILLIS_MAX, Root};
 use crate::audit::event::Named;
+use crate::audit::recorder::Due;
 use crate::audit::verify::{Verdict, verify};
 use crate::audit::witness::Witness;
 use crate::audit::{read, words};
@@ -17,6 +18,26 @@ use keyagent_wire::request::Audit;
 use keyagent_wire::{Channel, Refusal, Request, SecretName};
 use std::rc::Rc;
 use std::time::Duration;
+use tokio::sync::Notify;
+
+/// What the audit log wants done, each told as it comes.
+#[derive(Default)]
+pub struct Dues {
+    /// An anchor.
+    pub anchor: Notify,
+    /// A look at processes.
+    pub look: Notify,
+}
+
+impl Dues {
+    /// Tells whoever does that.
+    pub fn tell(&self, due: Due) {
+        match due {
+            Due::Anchor => self.anchor.notify_one(),
+            Due::Look => self.look.notify_one(),
+        }
+    }
+}
 
 /// By which way values would leave, if a request were granted.
 pub fn way_of(request: &Request) -> Option<Way> {
@@ -147,7 +168,7 @@ impl Keeper {
 /// Writes anchors as they come due, one after the other.
 pub async fn write_anchors(keeper: Rc<Keeper>) {
     loop {
-        keeper.anchors.notified().await;
+        keeper.dues.anchor.notified().await;
         keeper.write_anchor().await;
     }
 }

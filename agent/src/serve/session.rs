@@ -59,7 +59,7 @@ async fn follow(keeper: &Keeper) -> io::Result<()> {
 impl Keeper {
     /// Notes how a check is by now, whatever it was before.
     fn note(&self, check: Check, grade: Grade) {
-        self.findings.borrow_mut().replace(check, grade);
+        self.findings.borrow_mut().replace(check, grade, 0);
     }
 }
 

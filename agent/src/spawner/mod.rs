@@ -6,6 +6,7 @@
 
 pub mod chunk;
 pub mod identity;
+pub mod inspect;
 pub mod keyring;
 mod pinentry;
 mod process;
@@ -59,6 +60,8 @@ pub enum Job {
         /// An absolute path.
         path: String,
     },
+    /// Look at processes that the sandbox hides.
+    Inspect,
     /// Look a passphrase up in the OS keyring.
     KeyringGet {
         /// Under which name.

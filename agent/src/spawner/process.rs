@@ -1,6 +1,6 @@
 //! The spawner's own process: takes jobs, forks a helper for each, knows nothing else.
 
-use super::{JOB_BYTES_MAX, Job, identity, keyring, pinentry, scrypt, session};
+use super::{JOB_BYTES_MAX, Job, identity, inspect, keyring, pinentry, scrypt, session};
 use keyagent_sys::detach::{Side, depend_on_parent, forget_children, fork, keep_only};
 use keyagent_sys::message::receive_blocking;
 use nix::unistd::setsid;
@@ -55,6 +55,7 @@ fn help(job: &Job, stream: OwnedFd) -> ! {
         Job::Pinentry { program, env } => pinentry::run_here(stream, program, env),
         Job::UnsealByIdentity { path } => identity::unseal_here(stream, path),
         Job::SealByIdentity { path } => identity::seal_here(stream, path),
+        Job::Inspect => inspect::inspect_here(stream),
         Job::KeyringGet { entry } => keyring::get_here(stream, entry),
         Job::KeyringKeep { entry } => keyring::keep_here(stream, entry),
         Job::KeyringForget { entry } => keyring::forget_here(stream, entry),

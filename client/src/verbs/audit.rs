@@ -180,6 +180,7 @@ fn words(what: What) -> (&'static str, &'static str) {
         What::Broken => ("log broken", ""),
         What::Lost(_) => ("events lost", ""),
         What::Stranger => ("stranger turned away", ""),
+        What::Assistant => ("assistant seen", ""),
     }
 }
 

@@ -1,16 +1,18 @@
 //! `doctor`: what is set up, how well the agent is protected here, and what mends the rest.
 //! Starts the agent if need be, and has something to say where that fails, too.
 
-use crate::connection;
+use crate::connection::{self, Connection};
+use crate::date;
 use crate::json::{self, Object};
 use crate::project::{config_directory, show};
 use crate::report::{self, Failure};
 use crate::verbs::findings;
 use crate::verbs::status::{SCHEMA, words};
 use crate::{session, start};
-use keyagent_wire::escape;
-use keyagent_wire::health::Health;
+use keyagent_wire::health::{Check, Finding, Health};
 use keyagent_wire::reply::{Status, VaultState};
+use keyagent_wire::request::Audit;
+use keyagent_wire::{Reply, Request, escape};
 use std::env::var_os;
 use std::fmt::Write;
 use std::fs::File;
@@ -22,10 +24,19 @@ const START_UP_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What was found.
 struct Report {
-    agent: Result<(Status, Option<Health>), Failure>,
+    agent: Result<Agent, Failure>,
     socket: String,
     config: String,
     hook: String,
+}
+
+/// What the agent says of itself.
+struct Agent {
+    status: Status,
+    /// None of one that has never heard of it.
+    health: Option<Health>,
+    /// When the audit log was written last, by the wall clock.
+    logged: Option<u64>,
 }
 
 /// Prints it. Fails if anything is less than it should be.
@@ -43,11 +54,20 @@ pub(crate) fn run(as_json: bool) -> Result<(), Failure> {
     }
 }
 
-fn agent() -> Result<(Status, Option<Health>), Failure> {
+fn agent() -> Result<Agent, Failure> {
     let mut connection = start::connect()?;
     let status = session::status(&mut connection)?;
     let health = findings::ask(&mut connection);
-    Ok((status, health))
+    Ok(Agent { status, health, logged: logged(&mut connection) })
+}
+
+/// When the newest event that is told of was written, if there is one.
+fn logged(connection: &mut Connection) -> Option<u64> {
+    let newest = Request::Audit(Audit { before: None, secret: None, count: 1 });
+    match connection.ask(&newest, &[]) {
+        Ok(Reply::Events { events, .. }) => events.last().map(|event| event.time),
+        _ => None,
+    }
 }
 
 /// The user's configuration.
@@ -88,16 +108,20 @@ fn hook() -> String {
 
 impl Report {
     fn health(&self) -> Option<&Health> {
-        self.agent.as_ref().ok().and_then(|(_, health)| health.as_ref())
+        self.agent.as_ref().ok()?.health.as_ref()
     }
 
     /// What is less than it should be, in one line.
     fn lacking(&self) -> Option<String> {
         match &self.agent {
             Err(failure) => Some(failure.text.clone()),
-            Ok((_, None)) => Some("the agent is too old to say how it is protected".to_owned()),
-            Ok((Status { vault: vault @ VaultState::Unusable(_), .. }, _)) => Some(words(vault)),
-            Ok((_, Some(health))) if !findings::is_full(health) => {
+            Ok(Agent { health: None, .. }) => {
+                Some("the agent is too old to say how it is protected".to_owned())
+            }
+            Ok(Agent { status: Status { vault: vault @ VaultState::Unusable(_), .. }, .. }) => {
+                Some(words(vault))
+            }
+            Ok(Agent { health: Some(health), .. }) if !findings::is_full(health) => {
                 Some(format!("the agent's protection is {}", findings::level(health)))
             }
             Ok(_) => None,
@@ -111,7 +135,7 @@ impl Report {
             let _ = writeln!(sheet, "{name:<10} {text}");
         };
         match &self.agent {
-            Ok((status, _)) => {
+            Ok(Agent { status, .. }) => {
                 let release = escape(status.release.as_bytes());
                 row("agent", &format!("{release}, pid {}", status.pid));
                 row("vault", &words(&status.vault));
@@ -134,12 +158,24 @@ impl Report {
         for finding in &health.findings {
             let grade = findings::grade(finding.grade);
             let (name, words) = (findings::name(finding.check), findings::words(finding));
-            row("", &format!("{grade}  {name}: {words}"));
+            row("", &format!("{grade}  {name}: {words}{}", self.more(finding)));
             if let Some(mend) = findings::mend(finding) {
                 row("", &format!("      {mend}"));
             }
         }
         sheet
+    }
+
+    /// What there is to add to a finding.
+    fn more(&self, finding: &Finding) -> String {
+        let logged = || self.agent.as_ref().ok()?.logged;
+        let pinentry = || setting(self.health()?, "ask.pinentry");
+        match finding.check {
+            Check::Audit => logged().map(|at| format!("; last written {}", date::rfc3339(at))),
+            Check::Pinentry => pinentry().map(|program| format!(": {program}")),
+            _ => None,
+        }
+        .unwrap_or_default()
     }
 
     fn json(&self) -> Vec<u8> {
@@ -150,38 +186,46 @@ impl Report {
             .text("hook", &self.hook)
             .text_or_null("lacking", self.lacking().as_deref());
         let json = match &self.agent {
-            Ok((status, _)) => json
+            Ok(Agent { status, logged, .. }) => json
                 .text("release", &escape(status.release.as_bytes()))
                 .number("pid", status.pid.into())
                 .text("vault", &words(&status.vault))
                 .text("file", &escape(&status.vault_path))
-                .text("log", &escape(&status.log_path)),
+                .text("log", &escape(&status.log_path))
+                .text_or_null("audited", logged.map(date::rfc3339).as_deref()),
             Err(_) => json,
         };
         let mut json = match self.health() {
-            Some(health) => protections(json, health),
+            Some(health) => self.protections(json, health),
             None => json.text_or_null("level", None),
         }
         .end();
         json.push(b'\n');
         json
     }
+
+    fn protections(&self, json: Object, health: &Health) -> Object {
+        let settings = health.settings.iter().fold(Object::new(), |settings, setting| {
+            settings.text(&escape(setting.key.as_bytes()), &setting.value)
+        });
+        let findings = health.findings.iter().map(|finding| {
+            let words = format!("{}{}", findings::words(finding), self.more(finding));
+            Object::new()
+                .text("check", findings::name(finding.check))
+                .text("grade", findings::grade(finding.grade))
+                .text("words", &words)
+                .text_or_null("mend", findings::mend(finding))
+                .end()
+        });
+        let level = if findings::is_full(health) { "full" } else { "degraded" };
+        json.text("level", level)
+            .raw("findings", &json::list(findings))
+            .raw("settings", &settings.end())
+    }
 }
 
-fn protections(json: Object, health: &Health) -> Object {
-    let settings = health.settings.iter().fold(Object::new(), |settings, setting| {
-        settings.text(&escape(setting.key.as_bytes()), &setting.value)
-    });
-    let findings = health.findings.iter().map(|finding| {
-        Object::new()
-            .text("check", findings::name(finding.check))
-            .text("grade", findings::grade(finding.grade))
-            .text("words", &findings::words(finding))
-            .text_or_null("mend", findings::mend(finding))
-            .end()
-    });
-    let level = if findings::is_full(health) { "full" } else { "degraded" };
-    json.text("level", level)
-        .raw("findings", &json::list(findings))
-        .raw("settings", &settings.end())
+/// What a key of the configuration comes to, if that is anything.
+fn setting<'a>(health: &'a Health, key: &str) -> Option<&'a str> {
+    let found = health.settings.iter().find(|setting| setting.key == key);
+    found.map(|setting| setting.value.as_str()).filter(|value| !value.is_empty())
 }

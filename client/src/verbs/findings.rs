@@ -25,10 +25,11 @@ pub(crate) fn is_full(health: &Health) -> bool {
     !health.findings.iter().any(is_lacking)
 }
 
-/// A machine without logind gives all that it can: there the deadlines lock.
+/// A machine without logind gives all that it can: there the deadlines lock. Without a
+/// pinentry less can be done, and nothing is less protected.
 fn is_lacking(finding: &Finding) -> bool {
     match (finding.check, finding.grade) {
-        (_, Grade::Good) | (Check::Session, Grade::Weak) => false,
+        (_, Grade::Good) | (Check::Session | Check::Pinentry, Grade::Weak) => false,
         (_, Grade::Weak | Grade::Bad) => true,
     }
 }
@@ -89,7 +90,12 @@ pub(crate) fn words(finding: &Finding) -> String {
         (Check::Spawner, _) => "no process is there to start helpers",
         (Check::Audit, _) => "the log cannot be written: nothing is handed out",
         (Check::Session, _) => "it does not hear of sleep, screen lock or logout",
-        (Check::Pinentry, _) => "there is no pinentry: what needs a confirmation is refused",
+        (Check::Pinentry, Grade::Weak) => {
+            "there is no pinentry: what needs a confirmation is refused"
+        }
+        (Check::Pinentry, _) => {
+            "the pinentry of config.toml cannot be used: what needs a confirmation is refused"
+        }
     };
     match (finding.check, finding.detail) {
         (Check::Files, abi) if abi > 0 => format!("{lacking} (Landlock {abi})"),
@@ -118,11 +124,17 @@ pub(crate) fn mend(finding: &Finding) -> Option<&'static str> {
         (Check::Calls, _) => {
             "`grep SECCOMP /boot/config-$(uname -r)`: the kernel must have CONFIG_SECCOMP_FILTER"
         }
-        (Check::Audit, _) => "`df -h ~/.local/state/keyagent`",
+        (Check::Audit, _) => {
+            "`df -h ~/.local/state/keyagent`: there must be room, and the directory must be yours"
+        }
         (Check::Session, _) => {
             "`systemctl status systemd-logind`: it must run; the deadlines lock all the same"
         }
-        (Check::Pinentry, _) => "`sudo apt install pinentry-curses`",
+        (Check::Pinentry, Grade::Weak) => "`sudo apt install pinentry-curses`",
+        (Check::Pinentry, _) => {
+            "`grep pinentry ~/.config/keyagent/config.toml`: it must name a program that is yours \
+             or root's, and that nobody else may write"
+        }
     })
 }
 
@@ -166,7 +178,8 @@ mod tests {
         };
         assert_eq!(level(&health), "full");
         health.findings.push(finding(Check::Session, Grade::Weak));
-        assert_eq!((level(&health).as_str(), is_full(&health)), ("full", true), "no logind here");
+        health.findings.push(finding(Check::Pinentry, Grade::Weak));
+        assert_eq!((level(&health).as_str(), is_full(&health)), ("full", true), "not there");
         health.findings.push(finding(Check::Calls, Grade::Weak));
         assert_eq!((level(&health).as_str(), is_full(&health)), ("degraded: calls", false));
     }

@@ -70,6 +70,9 @@ pub enum What {
     Lost(u64),
     /// A process of another user connected, and was turned away.
     Stranger,
+    /// A coding assistant was seen behind a process that had asked, by what could only be
+    /// looked at after its event was written.
+    Assistant,
 }
 
 /// Why the vault was locked.

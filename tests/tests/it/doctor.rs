@@ -1,7 +1,10 @@
 //! `doctor`: what is set up, how well it is protected, and what mends the rest.
 
-use keyagent_tests::Home;
-use std::fs;
+use crate::crash::Mounted;
+use keyagent_tests::{Home, copy_program};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 #[test]
 fn the_doctor_starts_the_agent_and_names_all_that_it_looked_at() {
@@ -13,7 +16,7 @@ fn the_doctor_starts_the_agent_and_names_all_that_it_looked_at() {
     {
         assert!(sheet.contains(words), "{words}: {sheet}");
     }
-    for check in ["inspection", "memory", "privileges", "files", "calls", "spawner"] {
+    for check in ["inspection", "memory", "privileges", "files", "calls", "spawner", "pinentry"] {
         assert!(sheet.contains(&format!(" {check}: ")), "{check}: {sheet}");
     }
     let json = home.keyagent(["doctor", "--json"]).run().stdout_text();
@@ -25,6 +28,72 @@ fn the_doctor_starts_the_agent_and_names_all_that_it_looked_at() {
         line.map(str::to_owned)
     };
     assert!(level(&sheet).is_some() && level(&sheet) == level(&status), "{sheet}{status}");
+}
+
+/// A program that could be a pinentry, which only its owner may write.
+fn pinentry(home: &Home) -> PathBuf {
+    let program = home.make_directory("programs").join("pinentry");
+    copy_program(Path::new("/bin/true"), &program);
+    fs::set_permissions(&program, Permissions::from_mode(0o755)).expect("it is ours");
+    let config = home.make_directory("config/keyagent").join("config.toml");
+    let text = format!("[ask]\npinentry = \"{}\"\n", program.display());
+    fs::write(&config, text).expect("it is ours");
+    program
+}
+
+#[test]
+fn the_pinentry_is_named_or_what_mends_it() {
+    let home = Home::new();
+    let program = pinentry(&home);
+    let sheet = home.keyagent(["doctor"]).run().stdout_text();
+    let good = format!("good  pinentry: there is a pinentry to ask by: \"{}\"", program.display());
+    assert!(sheet.contains(&good), "{sheet}");
+    fs::set_permissions(&program, Permissions::from_mode(0o775)).expect("it is ours");
+    let output = home.keyagent(["doctor"]).run().code(1);
+    let sheet = output.stdout_text();
+    assert!(sheet.contains("bad  pinentry: the pinentry of config.toml cannot be"), "{sheet}");
+    assert!(sheet.contains("`grep pinentry ~/.config/keyagent/config.toml`"), "{sheet}");
+    let json = home.keyagent(["doctor", "--json"]).run().stdout_text();
+    assert!(json.contains("{\"check\":\"pinentry\",\"grade\":\"bad\","), "{json}");
+    assert!(json.contains("\"mend\":\"`grep pinentry "), "{json}");
+}
+
+#[test]
+fn the_audit_log_is_told_of_once_there_is_one() {
+    let home = Home::new();
+    let sheet = home.keyagent(["doctor"]).run().stdout_text();
+    assert!(!sheet.contains(" audit: "), "there is no vault yet: {sheet}");
+    home.keyagent(["init", "--no-passphrase"]).run().code(0);
+    let sheet = home.keyagent(["doctor"]).run().stdout_text();
+    let words = "good  audit: nothing is handed out that is not in the log; last written 2";
+    assert!(sheet.contains(words), "{sheet}");
+    let json = home.keyagent(["doctor", "--json"]).run().stdout_text();
+    assert!(json.contains("{\"check\":\"audit\",\"grade\":\"good\","), "{json}");
+    assert!(json.contains("\"audited\":\"2"), "{json}");
+}
+
+#[test]
+fn needs_root_a_log_that_cannot_be_written_is_told_until_it_can() {
+    let home = Home::new();
+    let state = home.make_directory("state/keyagent");
+    let disk = Mounted::tmpfs(&state, "size=1m,mode=700");
+    let mut agent = home.agent();
+    home.wire().init(None);
+    agent.terminate();
+    disk.read_only(true);
+    let mut agent = home.agent();
+    let output = home.keyagent(["doctor"]).run().code(1);
+    let sheet = output.complains("audit").stdout_text();
+    assert!(sheet.contains("bad  audit: the log cannot be written"), "{sheet}");
+    assert!(sheet.contains("(read-only file system)"), "{sheet}");
+    assert!(sheet.contains("; last written 2") && sheet.contains("`df -h "), "{sheet}");
+    let json = home.keyagent(["doctor", "--json"]).run().stdout_text();
+    assert!(json.contains("{\"check\":\"audit\",\"grade\":\"bad\","), "{json}");
+    disk.read_only(false);
+    let sheet = home.keyagent(["doctor"]).run().stdout_text();
+    assert!(sheet.contains("good  audit: "), "{sheet}");
+    agent.terminate();
+    drop(disk);
 }
 
 #[test]

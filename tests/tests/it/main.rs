@@ -6,6 +6,7 @@
 mod asking;
 mod attack_list;
 mod audit;
+mod audit_assistant;
 mod billing;
 mod burden;
 mod churn;
