@@ -91,7 +91,6 @@ fn tell(mut stream: &UnixStream, found: Found) -> io::Result<()> {
     chunk::write(stream, &bytes)
 }
 
-#[cfg(feature = "os-keyring")]
 mod os {
     use super::{EMPTY, Found, NO_KEYRING};
     use keyring::{Entry, Error};
@@ -117,25 +116,5 @@ mod os {
 
     pub(super) fn forget(entry: &str) -> Found {
         with(entry, Entry::delete_credential).map(|()| Bytes::default())
-    }
-}
-
-/// A build without it has no keyring.
-#[cfg(not(feature = "os-keyring"))]
-mod os {
-    use super::{Found, NO_KEYRING};
-
-    pub(super) type Bytes = Vec<u8>;
-
-    pub(super) fn get(_entry: &str) -> Found {
-        Err(NO_KEYRING)
-    }
-
-    pub(super) fn keep(_entry: &str, _passphrase: &[u8]) -> Found {
-        Err(NO_KEYRING)
-    }
-
-    pub(super) fn forget(_entry: &str) -> Found {
-        Err(NO_KEYRING)
     }
 }
