@@ -9,6 +9,7 @@ mod door;
 mod frames;
 mod inbox;
 mod keeper;
+mod keyring;
 pub mod listen;
 mod mounts;
 mod pinentry;
