@@ -168,7 +168,8 @@ fn unsealer(why: Unsealer) -> Failure {
     };
     let hint = match why {
         Unsealer::NoKeyring | Unsealer::EmptyKeyring => {
-            "`keyagent unlock`, in a terminal, tries the passphrase"
+            "no verb needs one: leave `--keyring` out; `keyagent unlock`, in a terminal, \
+             asks for the passphrase"
         }
         Unsealer::NotPrivate => "`chmod 600 FILE` closes it",
         Unsealer::Plugin => "`age-plugin-NAME` must lie in /usr/local/bin, /usr/bin or /bin",

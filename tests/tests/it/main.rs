@@ -50,6 +50,7 @@ mod locked;
 mod memory_scan;
 mod names;
 mod one_agent;
+mod os_keyring;
 mod peer_uid;
 mod power_cut;
 mod prompts;
