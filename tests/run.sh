@@ -20,7 +20,7 @@ tools=(
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
   bindfs:bindfs nix-shell:nix-bin pinentry-curses:pinentry-curses pinentry-tty:pinentry-tty
   dbus-daemon:dbus gnome-keyring-daemon:gnome-keyring secret-tool:libsecret-tools
-  gdbus:libglib2.0-bin prlimit:util-linux
+  gdbus:libglib2.0-bin ssh-keygen:openssh-client prlimit:util-linux
 )
 skip=()
 

@@ -60,6 +60,7 @@ mod samples;
 mod sandbox;
 mod session;
 mod slow_mount;
+mod ssh_keys;
 mod stock_age;
 mod swaps;
 mod tidy;
