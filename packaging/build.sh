@@ -2,6 +2,7 @@
 # Builds the client (static) and the agent in release mode into one directory, because the
 # client starts only the agent that lies beside itself.
 # usage: packaging/build.sh        the directory is ${CARGO_TARGET_DIR:-target}/dist
+#   KEYAGENT_FEATURES=ssh          an agent that knows SSH keys as identities, too
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -72,5 +73,5 @@ command -v cargo >/dev/null || die "cargo is not on PATH: https://rustup.rs has 
 mkdir -p "$dist"
 [[ ! -t 2 ]] || echo "building keyagent and keyagentd: some minutes the first time" >&2
 build_client
-cargo_quietly build --release --locked -p keyagentd --bin keyagentd
+cargo_quietly build --release --locked -p keyagentd --bin keyagentd --features "${KEYAGENT_FEATURES:-}"
 place "$target_dir/release/keyagentd"

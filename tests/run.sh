@@ -19,7 +19,8 @@ tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
   bindfs:bindfs nix-shell:nix-bin pinentry-curses:pinentry-curses pinentry-tty:pinentry-tty
-  dbus-daemon:dbus prlimit:util-linux
+  dbus-daemon:dbus gnome-keyring-daemon:gnome-keyring secret-tool:libsecret-tools
+  gdbus:libglib2.0-bin ssh-keygen:openssh-client prlimit:util-linux
 )
 skip=()
 
@@ -114,6 +115,8 @@ find_skipped() {
   [[ -v reason[bindfs] || -c /dev/fuse ]] || needs bindfs "bindfs is here, but no /dev/fuse"
   { has dbus-daemon && has_dbusmock; } ||
     needs dbus "dbus-daemon or the module dbusmock of /usr/bin/python3 is not installed"
+  { has dbus-daemon && has gnome-keyring-daemon && has secret-tool && has gdbus; } ||
+    needs gnome-keyring "gnome-keyring-daemon, secret-tool, gdbus or dbus-daemon is not installed"
   ((EUID == 0)) || needs root "not running as root"
   unshare -Ur true 2>/dev/null || needs userns "no user namespaces for us"
   if ! has mkfs.ext4 || ! losetup --find >/dev/null 2>&1; then

@@ -168,12 +168,14 @@ fn unsealer(why: Unsealer) -> Failure {
     };
     let hint = match why {
         Unsealer::NoKeyring | Unsealer::EmptyKeyring => {
-            "`keyagent unlock`, in a terminal, tries the passphrase"
+            "no verb needs one: leave `--keyring` out; `keyagent unlock`, in a terminal, \
+             asks for the passphrase"
         }
         Unsealer::NotPrivate => "`chmod 600 FILE` closes it",
         Unsealer::Plugin => "`age-plugin-NAME` must lie in /usr/local/bin, /usr/bin or /bin",
         Unsealer::NoSsh => {
-            "`cargo build --release -p keyagentd --features ssh` builds one with them"
+            "`age-keygen -o FILE` makes one that every build knows; in the source, \
+             `KEYAGENT_FEATURES=ssh packaging/install.sh` builds one that knows SSH keys"
         }
         Unsealer::Sealed => "`age-keygen -o FILE` makes one that has none",
         Unsealer::NotIdentity => "an identity is a line `AGE-SECRET-KEY-1…` or `AGE-PLUGIN-…`",

@@ -28,7 +28,7 @@ use keyagent_sys::stack;
 use keyagent_wire::Refusal;
 use keyagent_wire::event::{What, Why};
 use keyagent_wire::reply::{Status, VaultState, Written};
-use keyagent_wire::request::{Init, Unlock};
+use keyagent_wire::request::Unlock;
 use std::cell::{Cell, RefCell};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -226,25 +226,6 @@ impl Keeper {
         }
     }
 
-    /// Makes identity and vault, and opens it.
-    pub async fn init(&self, ask: Init) -> Result<(), Refusal> {
-        let _inside = self.unlocks.enter()?;
-        let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
-        let (places, spawner) = (self.places.clone(), self.spawner.clone());
-        let opening = Opening::begin();
-        let made =
-            blocking(move || store::init(&places, &spawner, ask.seal, &ask.recipients, opening));
-        let made = made.await?;
-        if !opening.stands() {
-            return Err(Refusal::Locked);
-        }
-        tracing::info!("vault made");
-        self.install(made);
-        self.begin_time(None);
-        self.tell_all().await;
-        Ok(())
-    }
-
     /// Opens the vault. A failure waits the longer the more there were, and nobody else does.
     pub async fn unlock(&self, ask: Unlock) -> Result<(), Refusal> {
         self.lock_if_over();
@@ -348,7 +329,7 @@ impl Keeper {
     }
 
     /// Tells every shell that it should ask again.
-    async fn tell_all(&self) {
+    pub(super) async fn tell_all(&self) {
         let stamps = self.stamps.clone();
         blocking(move || stamps.bump_all()).await;
     }

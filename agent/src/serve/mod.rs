@@ -10,6 +10,7 @@ mod door;
 mod frames;
 mod inbox;
 mod keeper;
+mod keyring;
 pub mod listen;
 mod looking;
 mod mounts;

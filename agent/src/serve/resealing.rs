@@ -1,16 +1,41 @@
-//! What the keeper does for the identity once in a while: sealing it anew, and replacing it.
+//! What the keeper does for the identity once in a while: making it, sealing it anew, and
+//! replacing it.
 //!
-//! Both want what opens it now, though the vault be open: who finds a terminal unattended
-//! changes neither.
+//! The last two want what opens it now, though the vault be open: who finds a terminal
+//! unattended changes neither.
 
 use super::keeper::{Keeper, blocking};
+use super::keyring;
 use super::pinentry::Way;
 use crate::vault::sealed::Opening;
+use crate::vault::unsealing::{self, Passphrase, Sealing};
 use crate::vault::{rekeying, store};
-use keyagent_wire::request::{Key, Reseal};
-use keyagent_wire::{Refusal, Value};
+use keyagent_wire::Refusal;
+use keyagent_wire::request::{Init, Key, Reseal, Seal};
 
 impl Keeper {
+    /// Makes identity and vault, and opens it.
+    pub async fn init(&self, ask: Init) -> Result<(), Refusal> {
+        let _inside = self.unlocks.enter()?;
+        self.seal(ask.seal, async |sealing| self.init_once(sealing, ask.recipients).await).await
+    }
+
+    async fn init_once(&self, sealing: Sealing, recipients: Vec<String>) -> Result<(), Refusal> {
+        let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
+        let (places, spawner) = (self.places.clone(), self.spawner.clone());
+        let opening = Opening::begin();
+        let made = blocking(move || store::init(&places, &spawner, sealing, &recipients, opening));
+        let made = made.await?;
+        if !opening.stands() {
+            return Err(Refusal::Locked);
+        }
+        tracing::info!("vault made");
+        self.install(made);
+        self.begin_time(None);
+        self.tell_all().await;
+        Ok(())
+    }
+
     /// Seals the identity anew; the vault stays as it is, open or locked.
     pub async fn reseal(&self, ask: Reseal) -> Result<(), Refusal> {
         let _inside = self.unlocks.enter()?;
@@ -20,23 +45,60 @@ impl Keeper {
         Ok(())
     }
 
-    /// What a key has for the identity; nothing if that needs no human.
-    pub(super) async fn passphrase_of(&self, key: Key) -> Result<Option<Value>, Refusal> {
-        match key {
-            Key::Stored => Ok(None),
-            Key::Passphrase(passphrase) => Ok(Some(passphrase)),
-            Key::Pinentry(screen) => {
-                let way = Way::find(&self.config().ask, &screen)?;
-                way.passphrase(&self.spawner, "Passphrase of the vault", None).await.map(Some)
-            }
-        }
-    }
-
     async fn reseal_once(&self, ask: Reseal) -> Result<(), Refusal> {
         let passphrase = self.passphrase_of(ask.key).await?;
-        let _deriving = self.deriving.lock().await;
-        let (places, spawner) = (self.places.clone(), self.spawner.clone());
-        blocking(move || store::reseal(&places, &spawner, passphrase, ask.seal)).await
+        let reseal = async |sealing| {
+            let _deriving = self.deriving.lock().await;
+            let (places, spawner) = (self.places.clone(), self.spawner.clone());
+            blocking(move || store::reseal(&places, &spawner, passphrase, sealing)).await
+        };
+        self.seal(ask.seal, reseal).await
+    }
+
+    /// What a key has for the identity; nothing if that needs no human.
+    pub(super) async fn passphrase_of(&self, key: Key) -> Result<Option<Passphrase>, Refusal> {
+        let passphrase = match key {
+            Key::Stored => {
+                let Some(entry) = self.entry().await? else { return Ok(None) };
+                Passphrase::copy(keyring::get(&self.spawner, &entry).await?)
+            }
+            Key::Passphrase(passphrase) => Passphrase::typed(passphrase),
+            Key::Pinentry(screen) => {
+                let way = Way::find(&self.config().ask, &screen)?;
+                let asked = way.passphrase(&self.spawner, "Passphrase of the vault", None);
+                Passphrase::typed(asked.await?)
+            }
+        };
+        Ok(Some(passphrase))
+    }
+
+    /// Under which name the OS keyring has the passphrase by now.
+    async fn entry(&self) -> Result<Option<String>, Refusal> {
+        let places = self.places.clone();
+        blocking(move || unsealing::entry(&places)).await
+    }
+
+    /// Seals by what that says. The OS keyring has its copy before the seal is in force, and
+    /// none that is not. No lock is held while it is asked.
+    async fn seal(
+        &self,
+        by: Seal,
+        seal: impl AsyncFnOnce(Sealing) -> Result<(), Refusal>,
+    ) -> Result<(), Refusal> {
+        let sealing = Sealing::by(by)?;
+        let mut entries: Vec<_> = self.entry().await.ok().flatten().into_iter().collect();
+        if let Some((entry, passphrase)) = sealing.copy() {
+            keyring::keep(&self.spawner, entry, passphrase).await?;
+            entries.push(entry.to_owned());
+        }
+        let done = seal(sealing).await;
+        let in_force = self.entry().await.ok().flatten();
+        for entry in entries.iter().filter(|entry| Some(*entry) != in_force.as_ref()) {
+            if keyring::forget(&self.spawner, entry).await.is_err() {
+                tracing::warn!("cannot take a passphrase out of the OS keyring");
+            }
+        }
+        done
     }
 
     /// Gives the vault a new identity.

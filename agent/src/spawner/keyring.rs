@@ -3,139 +3,106 @@
 //! What is kept there is a copy of the passphrase. Whoever asks for it gets it from the
 //! keyring as any program of this user does.
 
-use super::{Job, Spawner, chunk};
-use keyagent_wire::{Refusal, Unsealer, VALUE_BYTES_MAX, Value};
+use super::chunk;
+use keyagent_wire::VALUE_BYTES_MAX;
+use keyring::{Entry, Error};
 use nix::sys::resource::{Resource, setrlimit};
-use std::io::{self, Read, Write};
+use nix::unistd::alarm;
+use std::collections::HashMap;
+use std::env;
+use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use zeroize::Zeroizing;
 
 /// How much time of a processor a helper has.
 const HELPER_CPU_SECONDS_MAX: u64 = 60;
-/// How long the agent waits: a keyring may ask its human for a password.
-const HELPER_SECONDS_MAX: u64 = 60;
+/// How long a helper lives: a keyring may ask its human for a password, who may be away.
+pub const HELPER_SECONDS_MAX: u32 = 60;
 
 /// What a helper found, as one byte.
-const DONE: u8 = 0;
-const EMPTY: u8 = 1;
+pub const DONE: u8 = 0;
+/// There is no such passphrase.
+pub const EMPTY: u8 = 1;
 const NO_KEYRING: u8 = 2;
 
-/// The passphrase that is kept under that name. Blocks.
-pub fn get(spawner: &Spawner, entry: &str) -> Result<Value, Refusal> {
-    ask(spawner, &Job::KeyringGet { entry: entry.to_owned() }, None)
-}
+/// By what a keyring finds what is ours, beside the entry's name.
+const SERVICE: &str = "keyagent";
+/// What a keyring shows its human.
+const LABEL: &str = "keyagent: passphrase of the vault";
+/// The variable that says where the bus is; without it, it is at its place in the user's
+/// runtime directory.
+const BUS: &str = "DBUS_SESSION_BUS_ADDRESS";
 
-/// Keeps a passphrase under that name. Blocks.
-pub fn keep(spawner: &Spawner, entry: &str, passphrase: &Value) -> Result<(), Refusal> {
-    ask(spawner, &Job::KeyringKeep { entry: entry.to_owned() }, Some(passphrase)).map(drop)
-}
+/// What the keyring gave, or one byte that says why not.
+type Found = Result<Zeroizing<Vec<u8>>, u8>;
 
-/// Takes the one of that name away. Blocks.
-pub fn forget(spawner: &Spawner, entry: &str) -> Result<(), Refusal> {
-    ask(spawner, &Job::KeyringForget { entry: entry.to_owned() }, None).map(drop)
-}
-
-fn ask(spawner: &Spawner, job: &Job, passphrase: Option<&Value>) -> Result<Value, Refusal> {
-    let ask = || {
-        let mut stream = spawner.start(job)?;
-        stream.set_read_timeout(Some(Duration::from_secs(HELPER_SECONDS_MAX)))?;
-        if let Some(passphrase) = passphrase {
-            chunk::write(&stream, passphrase.expose())?;
-        }
-        let mut found = [0];
-        stream.read_exact(&mut found)?;
-        let kept = chunk::read(&stream, VALUE_BYTES_MAX)?;
-        Ok((found[0], Value::new(&kept).map_err(|_| io::ErrorKind::InvalidData)?))
-    };
-    match ask() {
-        Ok((DONE, kept)) => Ok(kept),
-        Ok((EMPTY, _)) => Err(Refusal::Unsealer(Unsealer::EmptyKeyring)),
-        Ok(_) => Err(Refusal::Unsealer(Unsealer::NoKeyring)),
-        Err(error) => {
-            let error: io::Error = error;
-            tracing::warn!(%error, "the helper for the OS keyring failed");
-            Err(Refusal::Unsealer(Unsealer::NoKeyring))
-        }
-    }
-}
-
-/// The helper's side of [`get`].
+/// Tells the passphrase that is kept under that name.
 pub(super) fn get_here(stream: UnixStream, entry: &str) -> io::Result<()> {
     bound()?;
-    tell(&stream, os::get(entry))
+    tell(&stream, with(entry, Entry::get_secret))
 }
 
-/// The helper's side of [`keep`].
+/// Keeps a passphrase under that name.
 pub(super) fn keep_here(stream: UnixStream, entry: &str) -> io::Result<()> {
     bound()?;
     let passphrase = chunk::read(&stream, VALUE_BYTES_MAX)?;
-    tell(&stream, os::keep(entry, &passphrase))
+    tell(&stream, with(entry, |entry| entry.set_secret(&passphrase).map(|()| Vec::new())))
 }
 
-/// The helper's side of [`forget`].
+/// Takes the one of that name away.
 pub(super) fn forget_here(stream: UnixStream, entry: &str) -> io::Result<()> {
     bound()?;
-    tell(&stream, os::forget(entry))
+    tell(&stream, with(entry, |entry| entry.delete_credential().map(|()| Vec::new())))
 }
 
+/// A call over the bus that is never answered ends with the helper.
 fn bound() -> io::Result<()> {
+    alarm::set(HELPER_SECONDS_MAX);
     Ok(setrlimit(Resource::RLIMIT_CPU, HELPER_CPU_SECONDS_MAX, HELPER_CPU_SECONDS_MAX)?)
 }
 
-/// What the keyring gave, or one byte that says why not.
-type Found = Result<os::Bytes, u8>;
+fn with(entry: &str, act: impl FnOnce(&Entry) -> Result<Vec<u8>, Error>) -> Found {
+    if !is_here(env::var(BUS).ok().as_deref()) {
+        return Err(NO_KEYRING);
+    }
+    let done = find(entry).and_then(|entry| act(&entry));
+    done.map(Zeroizing::new)
+        .map_err(|error| if matches!(error, Error::NoEntry) { EMPTY } else { NO_KEYRING })
+}
+
+/// Whether a bus is a socket of this machine: an address can also name a program to run, or
+/// another machine.
+fn is_here(address: Option<&str>) -> bool {
+    address.is_none_or(|address| address.starts_with("unix:"))
+}
+
+fn find(entry: &str) -> Result<Entry, Error> {
+    // This is also what looks for the keyring.
+    if Entry::store_status().is_err() {
+        return Err(Error::NoDefaultStore);
+    }
+    let label = HashMap::from([("label", LABEL)]);
+    let inner = keyring_core::Entry::new_with_modifiers(SERVICE, entry, &label)?;
+    Ok(Entry { inner })
+}
 
 fn tell(mut stream: &UnixStream, found: Found) -> io::Result<()> {
-    let (found, bytes) = found.map_or_else(|why| (why, os::Bytes::default()), |b| (DONE, b));
+    let (found, bytes) = found.map_or_else(|why| (why, Zeroizing::default()), |b| (DONE, b));
     stream.write_all(&[found])?;
     chunk::write(stream, &bytes)
 }
 
-#[cfg(feature = "os-keyring")]
-mod os {
-    use super::{EMPTY, Found, NO_KEYRING};
-    use keyring::{Entry, Error};
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-    /// Wiped when dropped.
-    pub(super) type Bytes = zeroize::Zeroizing<Vec<u8>>;
-
-    /// The name under which a keyring shows what is ours.
-    const SERVICE: &str = "keyagent";
-
-    fn with<T>(entry: &str, act: impl FnOnce(&Entry) -> Result<T, Error>) -> Result<T, u8> {
-        let done = Entry::new(SERVICE, entry).and_then(|entry| act(&entry));
-        done.map_err(|error| if matches!(error, Error::NoEntry) { EMPTY } else { NO_KEYRING })
-    }
-
-    pub(super) fn get(entry: &str) -> Found {
-        with(entry, Entry::get_secret).map(Bytes::new)
-    }
-
-    pub(super) fn keep(entry: &str, passphrase: &[u8]) -> Found {
-        with(entry, |entry| entry.set_secret(passphrase)).map(|()| Bytes::default())
-    }
-
-    pub(super) fn forget(entry: &str) -> Found {
-        with(entry, Entry::delete_credential).map(|()| Bytes::default())
-    }
-}
-
-/// A build without it has no keyring.
-#[cfg(not(feature = "os-keyring"))]
-mod os {
-    use super::{Found, NO_KEYRING};
-
-    pub(super) type Bytes = Vec<u8>;
-
-    pub(super) fn get(_entry: &str) -> Found {
-        Err(NO_KEYRING)
-    }
-
-    pub(super) fn keep(_entry: &str, _passphrase: &[u8]) -> Found {
-        Err(NO_KEYRING)
-    }
-
-    pub(super) fn forget(_entry: &str) -> Found {
-        Err(NO_KEYRING)
+    #[test]
+    fn a_bus_is_a_socket_of_this_machine() {
+        for here in [None, Some("unix:path=/run/user/1000/bus"), Some("unix:abstract=/tmp/x")] {
+            assert!(is_here(here), "{here:?}");
+        }
+        for other in ["", "tcp:host=localhost,port=1", "unixexec:path=/bin/sh", "autolaunch:"] {
+            assert!(!is_here(Some(other)), "{other}");
+        }
     }
 }

@@ -9,10 +9,10 @@ use super::format;
 use super::seal::{self, Identity};
 use super::sealed::Opening;
 use super::store::{self, Open};
-use super::unsealing::{self, Opened, Way};
+use super::unsealing::{self, Opened, Passphrase, Way};
 use crate::places::Places;
 use crate::spawner::Spawner;
-use keyagent_wire::{Refusal, Value};
+use keyagent_wire::Refusal;
 use std::io;
 use std::path::Path;
 
@@ -20,7 +20,7 @@ use std::path::Path;
 pub fn rekey(
     places: &Places,
     spawner: &Spawner,
-    passphrase: Option<Value>,
+    passphrase: Option<Passphrase>,
     open: &Open,
     opening: Opening,
 ) -> Result<Open, Refusal> {

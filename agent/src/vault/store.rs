@@ -8,12 +8,12 @@ use super::file::{self, BACKUPS};
 use super::format::Unread;
 use super::seal::{self, Identity, Recipient};
 use super::sealed::Opening;
-use super::{Vault, format, rekeying, unsealing};
+use super::unsealing::{self, Passphrase, Sealing};
+use super::{Vault, format, rekeying};
 use crate::places::Places;
 use crate::spawner::Spawner;
 use keyagent_wire::reply::Written;
-use keyagent_wire::request::Seal;
-use keyagent_wire::{Limit, Refusal, Value, VaultFault, VaultFile};
+use keyagent_wire::{Limit, Refusal, VaultFault, VaultFile};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::io;
@@ -71,7 +71,7 @@ pub fn look(places: &Places) -> Found {
 pub fn init(
     places: &Places,
     spawner: &Spawner,
-    by: Seal,
+    sealing: Sealing,
     recipients: &[String],
     opening: Opening,
 ) -> Result<Open, Refusal> {
@@ -88,7 +88,7 @@ pub fn init(
     if places.vault().symlink_metadata().is_ok() || has_backups(places) {
         return Err(Refusal::VaultExists);
     }
-    let identity = identity_for_init(places, spawner, by)?;
+    let identity = identity_for_init(places, spawner, sealing)?;
     let mut all = vec![identity.recipient()];
     all.extend(others);
     let mut vault = Vault::new(random_id()?, all);
@@ -102,7 +102,7 @@ pub fn init(
 pub fn open(
     places: &Places,
     spawner: &Spawner,
-    passphrase: Option<Value>,
+    passphrase: Option<Passphrase>,
     accept_rollback: bool,
     opening: Opening,
 ) -> Result<Open, Refusal> {
@@ -136,8 +136,8 @@ pub fn open(
 pub fn reseal(
     places: &Places,
     spawner: &Spawner,
-    passphrase: Option<Value>,
-    by: Seal,
+    passphrase: Option<Passphrase>,
+    sealing: Sealing,
 ) -> Result<(), Refusal> {
     let opened = unsealing::open(places, spawner, passphrase)?;
     let _lock = file::lock(&places.lock()).map_err(not_written)?;
@@ -150,7 +150,7 @@ pub fn reseal(
             text = next;
         }
     }
-    unsealing::place(places, spawner, &text, by)?;
+    unsealing::place(places, spawner, &text, sealing)?;
     rekeying::forget_next(places);
     Ok(())
 }
@@ -249,13 +249,17 @@ fn parse(bytes: &[u8], identity: &Identity) -> Result<Open, Unread> {
     Ok(Open { vault: Arc::new(vault), digest: digest(bytes) })
 }
 
-fn identity_for_init(places: &Places, spawner: &Spawner, by: Seal) -> Result<Identity, Refusal> {
+fn identity_for_init(
+    places: &Places,
+    spawner: &Spawner,
+    sealing: Sealing,
+) -> Result<Identity, Refusal> {
     match unsealing::read(&places.identity()) {
         Err(Refusal::Vault { fault: VaultFault::Missing, .. }) => {}
-        known => return known_identity(places, spawner, &known?, by),
+        known => return known_identity(places, spawner, &known?, sealing),
     }
     let identity = Identity::generate();
-    unsealing::place(places, spawner, &identity.text(), by)?;
+    unsealing::place(places, spawner, &identity.text(), sealing)?;
     Ok(identity)
 }
 
@@ -264,16 +268,12 @@ fn known_identity(
     places: &Places,
     spawner: &Spawner,
     bytes: &[u8],
-    by: Seal,
+    sealing: Sealing,
 ) -> Result<Identity, Refusal> {
-    let passphrase = match by {
-        Seal::Passphrase(passphrase) | Seal::Keyring(passphrase) => Some(passphrase),
-        Seal::Nothing | Seal::Identity(_) => None,
-    };
     if !seal::is_age(bytes) {
         return identity_of(bytes);
     }
-    identity_of(&unsealing::open(places, spawner, passphrase)?.text)
+    identity_of(&unsealing::open(places, spawner, sealing.into_passphrase())?.text)
 }
 
 /// The identity of a file's plain text.

@@ -7,7 +7,7 @@
 
 use super::{file, seal};
 use crate::places::Places;
-use crate::spawner::{Spawner, identity, keyring, scrypt};
+use crate::spawner::{Spawner, identity, scrypt};
 use crate::vault::seal::Unsealing;
 use keyagent_wire::request::Seal;
 use keyagent_wire::{Refusal, Unsealer, Value, VaultFault, VaultFile};
@@ -26,6 +26,19 @@ struct Record {
     /// The name under which the OS keyring has the passphrase.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     keyring: Option<String>,
+}
+
+/// A passphrase.
+pub struct Passphrase {
+    value: Value,
+    /// Whether it is the OS keyring's copy, and may be an old one.
+    is_copy: bool,
+}
+
+/// What the identity is to be sealed by, and what `unlock.json` will say of it.
+pub struct Sealing {
+    way: Way,
+    record: Record,
 }
 
 /// What an identity is sealed by.
@@ -50,14 +63,14 @@ pub struct Opened {
 pub fn open(
     places: &Places,
     spawner: &Spawner,
-    passphrase: Option<Value>,
+    passphrase: Option<Passphrase>,
 ) -> Result<Opened, Refusal> {
     let bytes = read(&places.identity())?;
     if !seal::is_age(&bytes) {
         return Ok(Opened { text: bytes, way: Way::Plain });
     }
     if seal::wants_passphrase(&bytes) {
-        return open_by_passphrase(places, spawner, &bytes, passphrase);
+        return open_by_passphrase(spawner, &bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?);
     }
     let mut refusal = Refusal::Unsealer(Unsealer::Missing);
     for path in Record::read(places)?.identities {
@@ -70,25 +83,22 @@ pub fn open(
 }
 
 fn open_by_passphrase(
-    places: &Places,
     spawner: &Spawner,
     bytes: &[u8],
-    passphrase: Option<Value>,
+    Passphrase { value, is_copy }: Passphrase,
 ) -> Result<Opened, Refusal> {
-    let given = passphrase.is_some();
-    let passphrase = match passphrase {
-        Some(passphrase) => passphrase,
-        None => {
-            let entry = Record::read(places)?.keyring.ok_or(Refusal::NeedsPassphrase)?;
-            keyring::get(spawner, &entry)?
-        }
-    };
-    let way = Way::Passphrase(passphrase);
+    let way = Way::Passphrase(value);
     match unseal(spawner, bytes, &way) {
         // The keyring's copy is another one's: the human knows the right one.
-        Err(Refusal::WrongPassphrase) if !given => Err(Refusal::NeedsPassphrase),
+        Err(Refusal::WrongPassphrase) if is_copy => Err(Refusal::NeedsPassphrase),
         text => Ok(Opened { text: text?, way }),
     }
+}
+
+/// The name under which the OS keyring has the passphrase, if that is how the identity opens.
+pub fn entry(places: &Places) -> Result<Option<String>, Refusal> {
+    let is_wanted = seal::wants_passphrase(&read(&places.identity())?);
+    Ok(Record::read(places)?.keyring.filter(|_| is_wanted))
 }
 
 /// Reads an identity file, as it is.
@@ -125,47 +135,78 @@ pub fn seal(spawner: &Spawner, text: &[u8], way: &Way) -> Result<Zeroizing<Vec<u
 
 /// Puts the identity in its place, sealed as that says; the old one or the new one, whatever
 /// happens. The vault's lock is held.
-pub fn place(places: &Places, spawner: &Spawner, text: &[u8], by: Seal) -> Result<(), Refusal> {
+pub fn place(
+    places: &Places,
+    spawner: &Spawner,
+    text: &[u8],
+    sealing: Sealing,
+) -> Result<(), Refusal> {
     let old = Record::read(places).unwrap_or_default();
-    let (way, new) = way_of(spawner, by)?;
+    let Sealing { way, record: new } = sealing;
     let sealed = seal(spawner, text, &way)?;
     if !new.identities.is_empty() {
         // What opens the one, and what opens the other.
         let both = [&new.identities[..], &old.identities[..]].concat();
-        Record { identities: both, keyring: old.keyring.clone() }.write(places).map_err(failed)?;
+        Record { identities: both, keyring: old.keyring }.write(places).map_err(failed)?;
     }
     file::replace(&places.identity(), &sealed, 0, |_| true).map_err(failed)?;
     // From here on the new one is in force: what fails now costs a question, and no key.
     if let Err(error) = new.write(places) {
         tracing::warn!(%error, "cannot write down how the identity opens");
     }
-    if let Some(entry) = old.keyring.filter(|entry| Some(entry) != new.keyring.as_ref())
-        && keyring::forget(spawner, &entry).is_err()
-    {
-        tracing::warn!("cannot take the old passphrase out of the OS keyring");
-    }
     Ok(())
 }
 
-fn way_of(spawner: &Spawner, by: Seal) -> Result<(Way, Record), Refusal> {
-    Ok(match by {
-        Seal::Nothing => (Way::Plain, Record::default()),
-        Seal::Passphrase(passphrase) => (Way::Passphrase(passphrase), Record::default()),
-        Seal::Keyring(passphrase) => {
-            let entry = super::store::random_id()?;
-            keyring::keep(spawner, &entry, &passphrase)?;
-            let record = Record { keyring: Some(entry), ..Record::default() };
-            (Way::Passphrase(passphrase), record)
-        }
-        Seal::Identity(path) => {
-            let path = String::from_utf8(path).map_err(|_| Refusal::Malformed)?;
-            if !Path::new(&path).is_absolute() {
-                return Err(Refusal::Malformed);
+impl Passphrase {
+    /// One that a human has typed.
+    pub fn typed(value: Value) -> Self {
+        Self { value, is_copy: false }
+    }
+
+    /// One that the OS keyring had.
+    pub fn copy(value: Value) -> Self {
+        Self { value, is_copy: true }
+    }
+}
+
+impl Sealing {
+    /// A sealing by what that says.
+    pub fn by(seal: Seal) -> Result<Self, Refusal> {
+        let mut record = Record::default();
+        let way = match seal {
+            Seal::Nothing => Way::Plain,
+            Seal::Passphrase(passphrase) => Way::Passphrase(passphrase),
+            Seal::Keyring(passphrase) => {
+                record.keyring = Some(super::store::random_id()?);
+                Way::Passphrase(passphrase)
             }
-            let record = Record { identities: vec![path.clone()], ..Record::default() };
-            (Way::Identity(path), record)
+            Seal::Identity(path) => {
+                let path = String::from_utf8(path).map_err(|_| Refusal::Malformed)?;
+                if !Path::new(&path).is_absolute() {
+                    return Err(Refusal::Malformed);
+                }
+                record.identities.push(path.clone());
+                Way::Identity(path)
+            }
+        };
+        Ok(Self { way, record })
+    }
+
+    /// What the OS keyring is to keep before anything is sealed, and under which name.
+    pub fn copy(&self) -> Option<(&str, &Value)> {
+        match (&self.record.keyring, &self.way) {
+            (Some(entry), Way::Passphrase(passphrase)) => Some((entry, passphrase)),
+            _ => None,
         }
-    })
+    }
+
+    /// The passphrase, if it is one.
+    pub fn into_passphrase(self) -> Option<Passphrase> {
+        match self.way {
+            Way::Passphrase(passphrase) => Some(Passphrase::typed(passphrase)),
+            Way::Plain | Way::Identity(_) => None,
+        }
+    }
 }
 
 impl Record {
