@@ -46,8 +46,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::Notify;
 use tokio::task::{LocalSet, spawn_local};
 
-/// How long accepting rests when there is no room, or no descriptor.
-const REST: Duration = Duration::from_millis(5);
+/// How long accepting rests when there is no room, or no descriptor. Behind five hundred who
+/// say nothing, a client waits for eight such rests.
+const REST: Duration = Duration::from_millis(1);
 /// How long the vault's directory must be quiet before it is looked at.
 const QUIET: Duration = Duration::from_millis(100);
 

@@ -21,8 +21,8 @@ pub type Socket = Rc<UnixStream>;
 /// How often the sweep looks while there are connections.
 const SWEEP_EVERY: Duration = Duration::from_millis(100);
 /// How long a connection is safe from being displaced, so that one that was just accepted
-/// can send its request.
-const GRACE: Duration = Duration::from_millis(5);
+/// can send its request. Who had to wait before has sent it already.
+const GRACE: Duration = Duration::from_millis(1);
 
 /// How many bytes of replies may wait for clients that do not read them, for all together.
 const UNREAD_BYTES_MAX: usize = 4 * 1024 * 1024;
