@@ -19,6 +19,7 @@ tools=(
   direnv:direnv zsh:zsh fish:fish dash:dash age:age strace:strace jq:jq expect:expect
   tmux:tmux shellcheck:shellcheck gdb:gdb musl-gcc:musl-tools ps:procps python3:python3
   bindfs:bindfs nix-shell:nix-bin pinentry-curses:pinentry-curses pinentry-tty:pinentry-tty
+  pinentry-gtk-2:pinentry-gtk2 pinentry-qt:pinentry-qt Xvfb:xvfb xdotool:xdotool
   dbus-daemon:dbus gnome-keyring-daemon:gnome-keyring secret-tool:libsecret-tools
   gdbus:libglib2.0-bin ssh-keygen:openssh-client prlimit:util-linux
 )
@@ -26,6 +27,12 @@ skip=()
 
 say() {
   printf '== %s\n' "$*"
+}
+
+# What the names of tests say that need a tool.
+needs_word() {
+  local word=${1,,}
+  printf 'needs_%s_' "${word//-/_}"
 }
 
 has() {
@@ -135,7 +142,7 @@ list_skipped() {
   for tool in "${skip[@]}"; do
     while read -r name; do
       say "SKIPPED $name: ${reason[$tool]}"
-    done < <(grep -F "needs_${tool/-/_}_" <<<"$tests")
+    done < <(grep -F "$(needs_word "$tool")" <<<"$tests")
   done
 }
 
@@ -192,7 +199,7 @@ run_tests() {
   # In the background, a shell has us ignore these, and each program would inherit that.
   ! env --default-signal=INT true 2>/dev/null || signals=(env "--default-signal=HUP,INT,QUIT")
   for tool in "${skip[@]}"; do
-    arguments+=(--skip "needs_${tool/-/_}_")
+    arguments+=(--skip "$(needs_word "$tool")")
   done
   if cargo nextest --version >/dev/null 2>&1; then
     say "cargo test --doc"

@@ -4,6 +4,7 @@
 //! it out, by name, where the tool is not.
 
 mod asking;
+mod asking_screen;
 mod attack_list;
 mod audit;
 mod audit_assistant;
