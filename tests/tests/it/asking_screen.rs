@@ -31,17 +31,18 @@ impl Screen {
         Self { server, display: format!(":{number}") }
     }
 
-    /// Waits for a window, and presses keys in it.
+    /// Waits for a window, and presses keys where it has the focus.
     fn press(&self, keys: &[&str]) {
         let window = ["search", "--sync", "--onlyvisible", "--class", "pinentry"];
-        let pressed = Command::new("xdotool")
-            .args(window)
-            .args(["windowfocus", "--sync", "key"])
-            .args(keys)
-            .env("DISPLAY", &self.display)
-            .stdout(Stdio::null())
-            .status();
-        assert!(pressed.expect("xdotool runs").success(), "no window was there");
+        self.xdotool(&[&window[..], &["windowfocus", "--sync"]].concat());
+        // Not to the window by name: the last key may end it.
+        self.xdotool(&[&["key"][..], keys].concat());
+    }
+
+    fn xdotool(&self, args: &[&str]) {
+        let mut command = Command::new("xdotool");
+        command.args(args).env("DISPLAY", &self.display).stdout(Stdio::null());
+        assert!(command.status().expect("xdotool runs").success(), "xdotool {args:?}");
     }
 }
 
