@@ -7,6 +7,7 @@ use crate::report::{Failure, Kind, errno_text};
 use keyagent_wire::frame::VERSION;
 use keyagent_wire::{Limit, ManifestFault, NameError, Refusal, SecretName};
 use keyagent_wire::{Unsafe, Unsealer, VaultFault, VaultFile};
+use nix::errno::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -140,8 +141,12 @@ fn about_asks(refusal: &Refusal) -> Failure {
             .hint("install one (`apt install pinentry-curses`), or name it: `keyagent doctor`"),
         Refusal::NotRecorded(errno) => {
             let cause = errno_text(*errno);
+            let hint = match Errno::from_raw(*errno) {
+                Errno::ENOLCK => "eight agents write logs there: `keyagent stop` ends one",
+                _ => "`df ~/.local/state/keyagent` shows whether the disk is full",
+            };
             Failure::failed(format!("cannot write the audit log: {cause}; nothing is handed out"))
-                .hint("`df ~/.local/state/keyagent` shows whether the disk is full")
+                .hint(hint)
         }
         _ => refused("denied: the question was not answered with yes".to_owned()),
     }

@@ -57,10 +57,10 @@ impl Files {
         Self { directory, stem, bytes_max: FILE_BYTES_MAX }
     }
 
-    /// The first log in that directory that nobody writes, and what keeps others from it for
-    /// as long as it is held.
-    pub fn claim(directory: &Path) -> io::Result<(Self, File)> {
-        let mut files = Self::new(directory);
+    /// The first log in this directory that nobody writes, and what keeps others from it for
+    /// as long as it is held. ENOLCK if each has its writer.
+    pub fn claim(&self) -> io::Result<(Self, File)> {
+        let mut files = Self::new(&self.directory);
         files.make_directory()?;
         for number in 1..=WRITERS_MAX {
             if number > 1 {
@@ -79,7 +79,7 @@ impl Files {
                 Err(TryLockError::Error(error)) => return Err(error),
             }
         }
-        Err(io::ErrorKind::WouldBlock.into())
+        Err(io::Error::from_raw_os_error(nix::libc::ENOLCK))
     }
 
     /// Makes the directory, ours alone.

@@ -31,13 +31,15 @@ pub enum Due {
     Anchor,
     /// A line of processes is to be looked at.
     Look,
+    /// It cannot be written: its place may be another now.
+    Doubt,
 }
 
 /// The log, or why there is none.
 pub struct Recorder {
-    files: Files,
-    /// Keeps other agents from the same files.
-    _lock: Option<File>,
+    files: RefCell<Files>,
+    /// Keeps other agents from the same files. Without it nothing is written.
+    claim: RefCell<Option<File>>,
     log: RefCell<Option<Log>>,
     /// Why there is no log, if one was expected: errno(3).
     missing: Cell<Option<i32>>,
@@ -55,12 +57,9 @@ pub struct Recorder {
 impl Recorder {
     /// The log in that directory, gone on with if there is one.
     pub fn start(state: &Path, wake: impl Fn(Due) + 'static) -> Self {
-        // Where no lock can be made, no log can be written either.
-        let claimed = Files::claim(state).map(|(files, lock)| (files, Some(lock)));
-        let (files, lock) = claimed.unwrap_or_else(|_| (Files::new(state), None));
         let recorder = Self {
-            files,
-            _lock: lock,
+            files: RefCell::new(Files::new(state)),
+            claim: RefCell::default(),
             log: RefCell::new(None),
             missing: Cell::new(None),
             lost: Cell::new(0),
@@ -87,7 +86,10 @@ impl Recorder {
             return;
         }
         *self.log.borrow_mut() = None;
-        match Log::begin(self.files.clone(), root, Moment::now()) {
+        if !self.has_claim() {
+            return;
+        }
+        match Log::begin(self.files(), root, Moment::now()) {
             Ok(log) => self.take(log),
             Err(error) => self.miss(&error),
         }
@@ -99,7 +101,7 @@ impl Recorder {
         self.seal();
         let Some(mut log) = self.log.borrow_mut().take() else { return };
         let written = log.anchor().map_or(Ok(()), |anchor| anchor.write());
-        let aside = written.and_then(|()| self.files.put_aside(log.head().log.text()));
+        let aside = written.and_then(|()| self.files().put_aside(log.head().log.text()));
         if let Err(error) = aside {
             tracing::warn!(%error, "cannot put the audit log aside");
         }
@@ -111,7 +113,10 @@ impl Recorder {
         let mut log = self.log.borrow_mut();
         let Some(log) = &mut *log else {
             let errno = self.missing.get();
-            self.lost.set(self.lost.get() + u64::from(errno.is_some()));
+            if errno.is_some() {
+                self.lost.set(self.lost.get() + 1);
+                (self.wake)(Due::Doubt);
+            }
             return Err(Refusal::NotRecorded(errno.unwrap_or(nix::libc::ENOENT)));
         };
         let written = log.record(event, Moment::now());
@@ -120,6 +125,7 @@ impl Recorder {
         }
         written.map_err(|NotLogged(errno)| {
             tracing::warn!(errno, "cannot write the audit log");
+            (self.wake)(Due::Doubt);
             Refusal::NotRecorded(errno)
         })
     }
@@ -185,7 +191,7 @@ impl Recorder {
     /// All that is kept, as it is now.
     pub fn snapshot(&self) -> Snapshot {
         let head: Option<Head> = self.log.borrow().as_ref().map(Log::head);
-        Snapshot::take(&self.files, head)
+        Snapshot::take(&self.files(), head)
     }
 
     /// Who that is, as far as can be seen.
@@ -221,10 +227,10 @@ impl Recorder {
 
     /// Goes on with the log on disk, if there is one and none is at hand.
     fn resume(&self) {
-        if !self.needs_root() {
+        if !self.needs_root() || !self.has_claim() {
             return;
         }
-        match Log::resume(self.files.clone(), Moment::now()) {
+        match Log::resume(self.files(), Moment::now()) {
             Ok(Some(log)) => self.take(log),
             Ok(None) => {}
             Err(error) => self.miss(&error),
@@ -243,8 +249,27 @@ impl Recorder {
     }
 
     /// Where the log is.
-    pub fn files(&self) -> &Files {
-        &self.files
+    pub fn files(&self) -> Files {
+        self.files.borrow().clone()
+    }
+
+    /// Claims files that no other agent writes, unless it has some. False if there are none.
+    fn has_claim(&self) -> bool {
+        if self.claim.borrow().is_some() {
+            return true;
+        }
+        let claimed = self.files.borrow().claim();
+        match claimed {
+            Ok((files, claim)) => {
+                *self.files.borrow_mut() = files;
+                *self.claim.borrow_mut() = Some(claim);
+                true
+            }
+            Err(error) => {
+                self.miss(&error);
+                false
+            }
+        }
     }
 
     fn miss(&self, error: &std::io::Error) {

@@ -167,7 +167,7 @@ async fn dispatch(
         }
         Request::Unlock(ask) => unlock(keeper, witness, ask).await?,
         Request::Reseal(ask) => {
-            keeper.reseal(ask).await?;
+            tried(keeper, witness, keeper.reseal(ask).await)?;
             witness.changes(Deed::Resealed, None, &[]);
         }
         Request::Lock => keeper.lock(Why::Asked, by).await,
@@ -177,10 +177,9 @@ async fn dispatch(
             keeper.stop.notify_one();
         }
         open => {
-            let hands_out = hands_out(&open);
             let answer = dispatch_open(keeper, session, witness, open, fds).await?;
-            // Not before it is granted: who is refused keeps no vault open.
-            if hands_out {
+            // Who is refused keeps no vault open, and neither does who gets nothing of it.
+            if answer.has_values() {
                 keeper.timing().slide();
             }
             return Ok(answer);
@@ -189,21 +188,23 @@ async fn dispatch(
     encode(&Reply::Done)
 }
 
-/// Whether a request, once granted, gives out values.
-fn hands_out(request: &Request) -> bool {
-    use Request::{Get, Load, Original, Resolve};
-    matches!(request, Resolve(_) | Get { .. } | Original { .. } | Load { .. })
-}
-
 async fn unlock(keeper: &Keeper, witness: &Witness<'_>, ask: Unlock) -> Result<(), Refusal> {
     let (was_open, by) = (keeper.is_open(), Some(witness.peer()));
-    let result = keeper.unlock(ask).await;
-    match &result {
-        Ok(()) if !was_open => keeper.audit.happened(What::Unlocked, by),
-        Err(refusal) if record::is_failed_unlock(refusal) => {
-            keeper.audit.happened(What::UnlockFailed, by);
-        }
-        _ => {}
+    tried(keeper, witness, keeper.unlock(ask).await)?;
+    if !was_open {
+        keeper.audit.happened(What::Unlocked, by);
+    }
+    Ok(())
+}
+
+/// Records an attempt to open the identity that failed.
+fn tried(
+    keeper: &Keeper,
+    witness: &Witness<'_>,
+    result: Result<(), Refusal>,
+) -> Result<(), Refusal> {
+    if result.as_ref().is_err_and(record::is_failed_unlock) {
+        keeper.audit.happened(What::UnlockFailed, Some(witness.peer()));
     }
     result
 }
@@ -295,7 +296,7 @@ async fn dispatch_rare(
             record::change(keeper, witness, change).await?;
         }
         Request::Rekey { key } => {
-            keeper.rekey(key).await?;
+            tried(keeper, witness, keeper.rekey(key).await)?;
             witness.changes(Deed::Rekeyed, None, &[]);
         }
         _ => return Err(Refusal::UnknownOp),

@@ -50,6 +50,11 @@ impl Answer {
         Ok(Self { outline, values })
     }
 
+    /// Whether there are values in it.
+    pub fn has_values(&self) -> bool {
+        !self.values.is_empty()
+    }
+
     /// How long the whole frame is.
     pub fn frame_bytes(&self) -> usize {
         self.outline.frame_bytes()

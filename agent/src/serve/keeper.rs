@@ -46,9 +46,11 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(10);
 /// How many may unlock at once, or wait for it: each derives a key, one after the other.
 const UNLOCKS_MAX: usize = 8;
 /// How many may change the vault at once, or wait for it.
-const CHANGES_MAX: usize = 32;
+const CHANGES_MAX: usize = 30;
 /// How many may look at file systems that make one wait.
 const LOOKS_MAX: usize = 16;
+/// How many may have the audit log read.
+const READINGS_MAX: usize = 2;
 
 /// The vault of this agent.
 pub struct Keeper {
@@ -72,6 +74,7 @@ pub struct Keeper {
     pub(super) unlocks: Door,
     changes: Door,
     looks: Door,
+    pub(super) readings: Door,
     pub(super) stamps: Arc<Stamps>,
     /// What the human is asked, and has confirmed.
     pub asks: Asks,
@@ -121,6 +124,7 @@ impl Keeper {
             unlocks: Door::new(UNLOCKS_MAX),
             changes: Door::new(CHANGES_MAX),
             looks: Door::new(LOOKS_MAX),
+            readings: Door::new(READINGS_MAX),
             asks: Asks::new(),
             mounts: Mounts::start(),
             stop: Notify::new(),
@@ -458,7 +462,7 @@ mod tests {
     fn the_doors_leave_room_for_others() {
         const {
             assert!(
-                UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX + ASKS_MAX
+                UNLOCKS_MAX + CHANGES_MAX + LOOKS_MAX + READINGS_MAX + ASKS_MAX
                     < keyagent_wire::frame::CONNECTIONS_MAX
             )
         };

@@ -157,9 +157,12 @@ async fn follow_changes(keeper: Rc<Keeper>, anchors: Anchors) {
     let watched = [keeper.places().data(), &keeper.places().socket().directory];
     let watch = Watch::start(&watched, move || heard.notify_one());
     while let Ok(()) = anchors.hold() {
-        match watch {
-            Some(_) => changed.notified().await,
-            None => tokio::time::sleep(LOOK_EVERY).await,
+        // The log is written all day, and so its directory is not watched: it is in doubt once
+        // it cannot be written.
+        tokio::select! {
+            () = changed.notified(), if watch.is_some() => {}
+            () = tokio::time::sleep(LOOK_EVERY), if watch.is_none() => {}
+            () = keeper.dues.doubt.notified() => {}
         }
         tokio::time::sleep(QUIET).await;
         keeper.reload().await;

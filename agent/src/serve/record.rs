@@ -1,5 +1,5 @@
 //! What is put on record of a request, and what is told of the log: its events, its check,
-//! its anchors. It decides nothing, and nothing here waits for the disk on the loop.
+//! its anchors. It decides nothing, and waits for the disk on the loop only where a log begins.
 
 use super::frames::{Answer, encode};
 use super::keeper::{Keeper, blocking};
@@ -27,6 +27,8 @@ pub struct Dues {
     pub anchor: Notify,
     /// A look at processes.
     pub look: Notify,
+    /// A look at whether its place is still the same.
+    pub doubt: Notify,
 }
 
 impl Dues {
@@ -35,6 +37,7 @@ impl Dues {
         match due {
             Due::Anchor => self.anchor.notify_one(),
             Due::Look => self.look.notify_one(),
+            Due::Doubt => self.doubt.notify_one(),
         }
     }
 }
@@ -122,13 +125,15 @@ pub fn is_failed_unlock(refusal: &Refusal) -> bool {
 
 /// A page of the log.
 pub async fn page(keeper: &Keeper, ask: Audit) -> Result<Answer, Refusal> {
-    let files = keeper.audit.files().clone();
+    let _inside = keeper.readings.enter()?;
+    let files = keeper.audit.files();
     let (events, more) = blocking(move || read::page(&files.kept(), &ask)).await;
     encode(&Reply::Events { events, more })
 }
 
 /// Checks the log, as it is now.
 pub async fn check(keeper: &Keeper) -> Result<Answer, Refusal> {
+    let _inside = keeper.readings.enter()?;
     let snapshot = keeper.audit.snapshot();
     let verdict = blocking(move || {
         let identity = Identity::kept()?;

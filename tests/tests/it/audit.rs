@@ -2,14 +2,14 @@
 //! changes it is found out.
 
 use crate::crash::Mounted;
-use keyagent_tests::wire::{done, refused, secret};
+use keyagent_tests::wire::{done, refused, secret, value};
 use keyagent_tests::{Home, Wire, eventually};
 use keyagent_wire::event::{Deed, Event, LogFault, Verified, Way, What, Why};
-use keyagent_wire::request::{Audit, Channel, Resolve};
+use keyagent_wire::request::{Audit, Channel, Key, Reseal, Resolve, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request};
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// More events than any of these tests makes.
@@ -235,6 +235,61 @@ fn two_agents_of_one_user_write_a_log_each() {
     assert_eq!(verified(&mut home.wire()).bad, None);
     assert!(home.state().join("audit-2.log").is_file());
     other(&["stop"]).code(0);
+}
+
+#[test]
+fn an_agent_that_finds_no_log_of_its_own_releases_nothing() {
+    let (home, _agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    let taken: Vec<_> =
+        (2..=8).map(|n| claim(&home.state().join(format!("audit-{n}.lock")))).collect();
+    let socket = home.make_directory("run/other").join("agent.sock");
+    let other = |args: &[&str]| home.keyagent(args).env("KEYAGENT_SOCK", &socket).run();
+    other(&["get", "audit/KEY"]).fails(1).complains("eight agents");
+    assert_eq!(verified(&mut home.wire()).bad, None);
+    drop(taken);
+    other(&["get", "audit/KEY"]).code(0).prints(home.canary());
+    assert!(home.state().join("audit-2.log").is_file());
+    other(&["stop"]).code(0);
+}
+
+/// Held until it is closed, as by an agent.
+fn claim(path: &Path) -> File {
+    let lock = File::create(path).expect("it is ours");
+    lock.try_lock().expect("nobody has it");
+    lock
+}
+
+#[test]
+fn a_guess_is_on_record_by_whatever_request_it_comes() {
+    let home = Home::new();
+    let _agent = home.agent();
+    let mut wire = home.wire();
+    wire.init(Some("the passphrase"));
+    let guess = || Key::Passphrase(value("a guess"));
+    let mut is_on_record = |request: Request| {
+        let before = count(&mut wire, What::UnlockFailed);
+        assert_eq!(refused(wire.ask(&request)), Refusal::WrongPassphrase);
+        assert_eq!(count(&mut wire, What::UnlockFailed), before + 1);
+    };
+    is_on_record(Request::Reseal(Reseal { key: guess(), seal: Seal::Nothing }));
+    is_on_record(Request::Rekey { key: guess() });
+    done(home.wire().ask(&Request::Lock));
+    is_on_record(Request::Unlock(Unlock { key: guess(), accept_rollback: false, seconds: None }));
+}
+
+fn count(wire: &mut Wire, what: What) -> usize {
+    whats(wire).into_iter().filter(|told| *told == what).count()
+}
+
+#[test]
+fn an_agent_whose_log_has_another_place_ends() {
+    let (home, agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    fs::rename(home.state(), home.root().join("away")).expect("it is ours");
+    home.make_directory("state/keyagent");
+    assert!(matches!(home.wire().get("audit/KEY"), Err(Refusal::NotRecorded(_))));
+    eventually("it ends", || (!agent.is_alive()).then_some(()));
 }
 
 #[test]
