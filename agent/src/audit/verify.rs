@@ -68,11 +68,6 @@ impl Snapshot {
         let state = State::read(&files.state());
         Self { kept: files.kept(), state, head }
     }
-
-    /// The files, the oldest first.
-    pub fn kept(&self) -> &[Kept] {
-        &self.kept
-    }
 }
 
 /// Verifies all that is kept.

@@ -81,8 +81,8 @@ pub fn run(
         let keeper = Rc::new(Keeper::new(places, config, spawner, findings));
         let listener = UnixListener::from_std(listener)?;
         let (mut terminate, mut interrupt) =
-            (listen_for(SignalKind::terminate())?, listen_for(SignalKind::interrupt())?);
-        spawn_local(lock_on_hangup(keeper.clone(), listen_for(SignalKind::hangup())?));
+            (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        spawn_local(lock_on_hangup(keeper.clone(), signal(SignalKind::hangup())?));
         spawn_local(follow_changes(keeper.clone(), anchors));
         spawn_local(timer::lock_in_time(keeper.clone()));
         spawn_local(session::lock_with_session(keeper.clone()));
@@ -105,10 +105,6 @@ pub fn run(
     });
     runtime.shutdown_timeout(END);
     served
-}
-
-fn listen_for(kind: SignalKind) -> io::Result<Signal> {
-    signal(kind)
 }
 
 async fn accept(listener: &UnixListener, keeper: &Rc<Keeper>) {
