@@ -78,6 +78,7 @@ pub fn verify(snapshot: &Snapshot, root: &Root) -> Verdict {
         state: state.and_then(Option::as_ref),
         head,
         is_full: snapshot.kept.len() > usize::from(KEPT),
+        is_past_head: false,
         log: None,
         chain: None,
         verdict: Verdict::default(),
@@ -97,6 +98,8 @@ struct Walk<'a> {
     head: Option<&'a Head>,
     /// Whether files have been dropped for want of room.
     is_full: bool,
+    /// Whether the chain has come to where the agent had written to.
+    is_past_head: bool,
     log: Option<LogId>,
     /// Where the chain stands; none before the first record, and behind a bad place.
     chain: Option<Chain>,
@@ -114,9 +117,7 @@ impl Walk<'_> {
         };
         for (at, line) in record::lines(&text).enumerate() {
             self.line = at as u64 + 1;
-            if self.is_at_head() {
-                return;
-            }
+            self.pass_head();
             let parsed = record::parse(line);
             let passed = if at == 0 {
                 self.first_line(line, parsed.as_ref())
@@ -125,6 +126,9 @@ impl Walk<'_> {
             };
             if let Err(fault) = passed {
                 let is_torn = is_last && !line.ends_with(b"\n");
+                if is_torn && self.is_past_head {
+                    return;
+                }
                 let rest = &text[line.as_ptr() as usize - text.as_ptr() as usize + line.len()..];
                 return self.lose(match fault {
                     Fault::Changed if is_torn => Fault::Torn,
@@ -210,9 +214,17 @@ impl Walk<'_> {
         }
     }
 
-    fn is_at_head(&self) -> bool {
-        let (Some(chain), Some(head)) = (&self.chain, self.head) else { return false };
-        self.log.as_ref() == Some(&head.log) && chain.seq == head.seq
+    /// Behind what the agent had written is what it writes meanwhile, or what it never wrote:
+    /// the chain tells. Only the last line may still be on its way.
+    fn pass_head(&mut self) {
+        let (Some(chain), Some(head)) = (&self.chain, self.head) else { return };
+        if self.log.as_ref() == Some(&head.log) && chain.seq == head.seq {
+            let is_same = chain.prev == head.mac;
+            (self.head, self.is_past_head) = (None, true);
+            if !is_same {
+                self.report(self.expected(), Fault::Changed);
+            }
+        }
     }
 
     /// Whether the record that is missing here stands further down.

@@ -283,6 +283,27 @@ fn count(wire: &mut Wire, what: What) -> usize {
 }
 
 #[test]
+fn t76_what_is_made_up_behind_the_last_event_is_found_at_once() {
+    let (home, _agent) = Home::with_vault();
+    let mut wire = home.wire();
+    wire.put("audit/KEY", home.canary().as_bytes());
+    wire.get("audit/KEY").expect("it is there");
+    let before = verified(&mut wire);
+    assert_eq!(before.bad, None);
+    let text = fs::read_to_string(log(&home)).expect("it is ours");
+    let last = text.lines().last().expect("there is one");
+    let seq = events(&mut wire).last().expect("there is one").seq;
+    let next = last.replace(&format!("\"seq\":{seq}"), &format!("\"seq\":{}", seq + 1));
+    for made_up in [next.as_str(), "{\"x\":1}", last] {
+        fs::write(log(&home), format!("{text}{made_up}\n")).expect("it is ours");
+        let bad = verified(&mut wire).bad.expect("it is found");
+        assert_eq!(bad.seq, seq + 1, "{made_up}");
+    }
+    fs::write(log(&home), &text).expect("it is ours");
+    assert_eq!(verified(&mut wire), before);
+}
+
+#[test]
 fn an_agent_whose_log_has_another_place_ends() {
     let (home, agent) = Home::with_vault();
     home.wire().put("audit/KEY", home.canary().as_bytes());

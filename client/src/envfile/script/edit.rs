@@ -29,7 +29,9 @@ pub(in crate::envfile) fn rewrite(
             out.extend_from_slice(USE_LINE);
         }
         let mut at = group.span.start;
-        for cut in cuts_of_group(&script.stmts[group.stmts.clone()], &settled.sealed, &group.span) {
+        for cut in
+            cuts_of_group(text, &script.stmts[group.stmts.clone()], &settled.sealed, &group.span)
+        {
             out.extend_from_slice(&text[at..cut.start]);
             at = cut.end;
         }
@@ -43,6 +45,7 @@ pub(in crate::envfile) fn rewrite(
 
 /// What goes of a group of lines.
 fn cuts_of_group(
+    text: &[u8],
     stmts: &[Stmt],
     sealed: &BTreeSet<EnvName>,
     group: &Range<usize>,
@@ -51,18 +54,19 @@ fn cuts_of_group(
     if !kept.is_empty() && !kept.iter().any(|(_, stays)| *stays) {
         return vec![group.clone()];
     }
-    let mut all = cuts(&kept);
+    let mut all = cuts(text, &kept);
     for stmt in stmts.iter().filter(|s| stays(s, sealed)) {
         let parts: Vec<_> =
             stmt.parts.iter().map(|p| (p.span.clone(), !is_sealed(&p.what, sealed))).collect();
-        all.extend(cuts(&parts));
+        all.extend(cuts(text, &parts));
     }
     all.sort_unstable_by_key(|cut| cut.start);
     all
 }
 
 /// What goes of a row of which some stay: each up to the next, or from the last that stays.
-fn cuts(row: &[(Range<usize>, bool)]) -> Vec<Range<usize>> {
+/// The `&` behind that one is its own: without it, it would run in this shell.
+fn cuts(text: &[u8], row: &[(Range<usize>, bool)]) -> Vec<Range<usize>> {
     let mut cuts = Vec::new();
     for (index, (span, stays)) in row.iter().enumerate() {
         if *stays {
@@ -71,7 +75,11 @@ fn cuts(row: &[(Range<usize>, bool)]) -> Vec<Range<usize>> {
         let rest = &row[index + 1..];
         cuts.push(match (rest.first(), rest.iter().any(|(_, stays)| *stays)) {
             (Some((next, _)), true) => span.start..next.start,
-            _ => index.checked_sub(1).map_or(span.start, |before| row[before].0.end)..span.end,
+            _ => {
+                let end = index.checked_sub(1).map_or(span.start, |before| row[before].0.end);
+                let own = text[end..span.start].iter().rposition(|byte| *byte == b'&');
+                end + own.map_or(0, |at| at + 1)..span.end
+            }
         });
     }
     cuts
