@@ -289,11 +289,12 @@ fn allow(keeper: &Keeper, dialog: &Dialog) -> Outcome {
     Outcome::Allowed
 }
 
-/// Waits until the client has closed its end. One that sends more instead of waiting for its
-/// answer is read when it has that.
-async fn hung_up(socket: &Socket) {
-    match socket.ready(Interest::READABLE).await {
-        Ok(ready) if !ready.is_read_closed() => std::future::pending().await,
-        _ => {}
+/// Waits until the client has closed its end. What it has sent meanwhile is left for later, and
+/// hides nothing: the end is asked for alone, without what there is to read.
+pub async fn hung_up(socket: &Socket) {
+    while let Ok(ready) = socket.ready(Interest::PRIORITY).await {
+        if ready.is_read_closed() {
+            return;
+        }
     }
 }

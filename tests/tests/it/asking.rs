@@ -24,10 +24,15 @@ struct Asking {
 
 impl Asking {
     fn new(answer: &str) -> Self {
+        Self::patient(answer, "2s")
+    }
+
+    /// One that asks for so long.
+    fn patient(answer: &str, timeout: &str) -> Self {
         let home = Home::new();
         let stub = Stub::new(&home);
         stub.answers(answer);
-        let agent = agent_with(&home, &stub.program());
+        let agent = agent_with(&home, &stub.program(), timeout);
         let asked = Self { home, agent, stub };
         for (name, confirm) in [
             ("app/NONE", Confirm::None),
@@ -62,8 +67,8 @@ impl Asking {
     }
 }
 
-fn agent_with(home: &Home, program: &Path) -> Agent {
-    stub::configure(home, program, "2s");
+fn agent_with(home: &Home, program: &Path, timeout: &str) -> Agent {
+    stub::configure(home, program, timeout);
     let agent = home.agent();
     home.wire().init(None);
     agent
@@ -317,24 +322,28 @@ fn t51_a_yes_is_for_the_next_request_of_its_connection() {
     assert_eq!(wire.get("app/ALWAYS"), needs, "a lock ends it");
 }
 
+/// The dialog of that number, once it is there; what comes back waits for its end.
+fn end_of_dialog(stub: &Stub, at: usize) -> impl Fn() {
+    let pid = eventually("it asks", || stub.dialogs().get(at).copied());
+    let there = move || Path::new(&format!("/proc/{pid}")).exists();
+    move || eventually("the pinentry is gone", || (!there()).then_some(()))
+}
+
+/// Nobody's patience ends it: that of the pinentry is longer than the test's.
 #[test]
 fn a_question_ends_with_who_asked_and_with_the_lock() {
-    let asked = Asking::new("hold");
-    let gone = |at: usize| {
-        let pid = eventually("it asks", || asked.dialogs().get(at).copied());
-        move || {
-            let there = move || Path::new(&format!("/proc/{pid}")).exists();
-            eventually("the pinentry is gone", || (!there()).then_some(()));
-        }
-    };
+    let asked = Asking::patient("hold", "600s");
+    let question = about("app/SESSION");
+    for (at, sent) in [vec![&question], vec![&question, &Request::Status]].iter().enumerate() {
+        let mut wire = asked.home.wire();
+        sent.iter().for_each(|request| wire.send(request).expect("the agent listens"));
+        let ended = end_of_dialog(&asked.stub, at);
+        drop(wire);
+        ended();
+    }
     let mut wire = asked.home.wire();
-    wire.send(&about("app/SESSION")).expect("the agent listens");
-    let ended = gone(0);
-    drop(wire);
-    ended();
-    let mut wire = asked.home.wire();
-    wire.send(&about("app/SESSION")).expect("the agent listens");
-    let ended = gone(1);
+    wire.send(&question).expect("the agent listens");
+    let ended = end_of_dialog(&asked.stub, 2);
     asked.home.keyagent(["lock"]).run().code(0);
     assert_eq!(refused(wire.try_reply().expect("it answers")), Refusal::Locked);
     ended();
@@ -380,7 +389,7 @@ fn a_shell_gets_nothing_that_needs_an_answer() {
 #[test]
 fn needs_pinentry_curses_the_real_one_asks_on_the_terminal() {
     let home = Home::new();
-    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-curses"));
+    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-curses"), "2s");
     set(&home, "app/SESSION", Confirm::Session);
     for (keys, allowed) in [("\t\r", false), ("\r", true)] {
         let script = "keyagent get app/SESSION >/dev/null && echo it''came; stty sane; exit 0";
@@ -397,7 +406,7 @@ fn needs_pinentry_curses_the_real_one_asks_on_the_terminal() {
 #[test]
 fn needs_pinentry_tty_the_real_one_asks_on_the_terminal() {
     let home = Home::new();
-    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-tty"));
+    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-tty"), "2s");
     set(&home, "app/SESSION", Confirm::Session);
     for (keys, allowed) in [("d", false), ("a", true)] {
         let script = "keyagent get app/SESSION >/dev/null && echo it''came; stty sane; exit 0";
