@@ -30,7 +30,7 @@ impl Denials {
         (self.count >= DENIALS_MAX && left > 0).then_some(left)
     }
 
-    /// Begins anew: the human said yes, or locked the vault.
+    /// Begins anew: the human said yes, or typed the passphrase.
     pub fn clear(&mut self) {
         self.count = 0;
     }

@@ -36,7 +36,7 @@ pub struct Asks {
     dialogs: RefCell<Vec<Rc<Dialog>>>,
     door: Door,
     /// Held by whoever has a dialog on the screen.
-    screen: Mutex<()>,
+    pub(super) screen: Mutex<()>,
     /// Told when the vault is locked, and how often it was.
     locks: watch::Sender<u64>,
 }
@@ -64,6 +64,8 @@ struct Dialog {
 enum Outcome {
     Allowed,
     Denied,
+    /// Refused without a word of the human, who was shown nothing.
+    Unasked,
     Muted(u64),
     Locked,
 }
@@ -81,11 +83,16 @@ impl Asks {
         }
     }
 
-    /// Ends every lease and every question, as a lock does.
+    /// Ends every lease and every question, as a lock does. What the human has denied stays so:
+    /// any program can lock, and where no passphrase is typed it can unlock, too.
     pub fn clear(&self) {
         self.leases.borrow_mut().clear();
-        self.denials.borrow_mut().clear();
         self.locks.send_modify(|locks| *locks += 1);
+    }
+
+    /// The human is there and wants the vault open: their denials begin anew.
+    pub fn welcome(&self) {
+        self.denials.borrow_mut().clear();
     }
 
     /// Ends the leases that this vault gives no ground for.
@@ -145,7 +152,7 @@ impl Dialog {
     async fn outcome(&self) -> Outcome {
         let mut outcome = self.outcome.subscribe();
         let told = outcome.wait_for(Option::is_some).await;
-        told.ok().and_then(|told| *told).unwrap_or(Outcome::Denied)
+        told.ok().and_then(|told| *told).unwrap_or(Outcome::Unasked)
     }
 }
 
@@ -190,7 +197,7 @@ pub async fn ask(
             session.take_ticket(Ticket { wanted, locks });
             Ok(())
         }
-        Outcome::Denied => Err(Refusal::Denied),
+        Outcome::Denied | Outcome::Unasked => Err(Refusal::Denied),
         Outcome::Muted(left) => Err(Refusal::Muted(left)),
         Outcome::Locked => Err(Refusal::Locked),
     }
@@ -217,7 +224,7 @@ async fn follow(dialog: &Dialog, socket: &Socket) -> Outcome {
     dialog.waiting.set(dialog.waiting.get() + 1);
     let outcome = tokio::select! {
         outcome = dialog.outcome() => outcome,
-        () = hung_up(socket) => Outcome::Denied,
+        () = hung_up(socket) => Outcome::Unasked,
     };
     dialog.leave();
     outcome
@@ -253,7 +260,7 @@ async fn lead(
             asks.deny_alike(dialog);
             Outcome::Denied
         }
-        Ok(Said::Nothing) => Outcome::Denied,
+        Ok(Said::Nothing) => Outcome::Unasked,
         Err(outcome) => outcome,
     }
 }
@@ -289,11 +296,12 @@ fn allow(keeper: &Keeper, dialog: &Dialog) -> Outcome {
     Outcome::Allowed
 }
 
-/// Waits until the client has closed its end. One that sends more instead of waiting for its
-/// answer is read when it has that.
-async fn hung_up(socket: &Socket) {
-    match socket.ready(Interest::READABLE).await {
-        Ok(ready) if !ready.is_read_closed() => std::future::pending().await,
-        _ => {}
+/// Waits until the client has closed its end. What it has sent meanwhile is left for later, and
+/// hides nothing: the end is asked for alone, without what there is to read.
+pub async fn hung_up(socket: &Socket) {
+    while let Ok(ready) = socket.ready(Interest::PRIORITY).await {
+        if ready.is_read_closed() {
+            return;
+        }
     }
 }

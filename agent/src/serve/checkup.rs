@@ -28,9 +28,13 @@ impl Keeper {
         health
     }
 
-    /// Looks whether the log can be written, and which pinentry there is.
+    /// Looks whether there is a spawner, whether the log can be written, and which pinentry
+    /// there is.
     fn look_again(&self) -> Option<std::path::PathBuf> {
         let mut findings = self.findings.borrow_mut();
+        if !self.spawner.lives() {
+            findings.replace(Check::Spawner, Grade::Bad, 0);
+        }
         match self.audit.is_written() {
             Some(Ok(())) => findings.replace(Check::Audit, Grade::Good, 0),
             Some(Err(errno)) => findings.replace(Check::Audit, Grade::Bad, errno),

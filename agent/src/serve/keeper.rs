@@ -239,11 +239,8 @@ impl Keeper {
             return Err(Refusal::TooLong(most.as_secs()));
         }
         if let State::Open { open, stale } = &*self.state.borrow() {
-            if let Some(seconds) = ask.seconds {
-                self.timing.shorten(most, seconds)?;
-            }
             if stale.is_none() || !ask.accept_rollback {
-                return Ok(());
+                return self.shorten(ask.seconds);
             }
             tracing::info!(
                 generation = open.vault.generation(),
@@ -253,6 +250,11 @@ impl Keeper {
         let _inside = self.unlocks.enter()?;
         let result = self.unlock_once(ask, Opening::begin()).await;
         self.hold_back(result).await
+    }
+
+    /// The vault was open already: it ends sooner, if that is wanted.
+    fn shorten(&self, seconds: Option<u64>) -> Result<(), Refusal> {
+        seconds.map_or(Ok(()), |seconds| self.timing.shorten(self.config.lock.hard(), seconds))
     }
 
     /// Lets the answer to a wrong passphrase wait.
@@ -272,15 +274,22 @@ impl Keeper {
 
     /// Opens nothing if the vault was locked since that opening began.
     async fn unlock_once(&self, ask: Unlock, opening: Opening) -> Result<(), Refusal> {
-        let passphrase = self.passphrase_of(ask.key).await?;
+        let is_typed = self.is_typed(&ask.key).await;
+        let passphrase = self.passphrase_of(ask.key, || !self.is_open()).await?;
         let deriving = self.deriving.lock().await;
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
         let known = match &*self.state.borrow() {
-            // Another has opened it while this one waited.
-            State::Open { .. } if !ask.accept_rollback => return Ok(()),
             State::Open { open, .. } => Some(open.clone()),
             _ => None,
         };
+        if known.is_some() {
+            // Another may have opened it while this one waited.
+            self.shorten(ask.seconds)?;
+            if !ask.accept_rollback {
+                return Ok(());
+            }
+        }
+        let is_known = known.is_some();
         let opened = blocking(move || match known {
             Some(open) => store::accept(&places, &open),
             None => store::open(&places, &spawner, passphrase, ask.accept_rollback, opening),
@@ -295,11 +304,16 @@ impl Keeper {
         if !opening.stands() {
             return Err(Refusal::Locked);
         }
-        let was_open = matches!(*self.state.borrow(), State::Open { .. });
+        let was_open = self.is_open();
         self.install(newer.ok().flatten().unwrap_or(opened));
+        if is_typed && !is_known {
+            self.asks.welcome();
+        }
         // Whoever accepts a rollback over an open vault has shown no passphrase.
-        if !was_open {
-            self.begin_time(ask.seconds);
+        match (was_open, is_known) {
+            (false, _) => self.begin_time(ask.seconds),
+            (true, false) => self.shorten(ask.seconds)?,
+            (true, true) => {}
         }
         tracing::info!("unlocked");
         self.tell_all().await;

@@ -4,14 +4,16 @@
 //! The last two want what opens it now, though the vault be open: who finds a terminal
 //! unattended changes neither.
 
+use super::asking::hung_up;
+use super::connection::client;
 use super::keeper::{Keeper, blocking};
 use super::keyring;
 use super::pinentry::Way;
 use crate::vault::sealed::Opening;
 use crate::vault::unsealing::{self, Passphrase, Sealing};
-use crate::vault::{rekeying, store};
-use keyagent_wire::Refusal;
-use keyagent_wire::request::{Init, Key, Reseal, Seal};
+use crate::vault::{rekeying, seal, store};
+use keyagent_wire::request::{Init, Key, Reseal, Screen, Seal};
+use keyagent_wire::{Refusal, Value};
 
 impl Keeper {
     /// Makes identity and vault, and opens it.
@@ -46,7 +48,7 @@ impl Keeper {
     }
 
     async fn reseal_once(&self, ask: Reseal) -> Result<(), Refusal> {
-        let passphrase = self.passphrase_of(ask.key).await?;
+        let passphrase = self.passphrase_of(ask.key, || true).await?;
         let reseal = async |sealing| {
             let _deriving = self.deriving.lock().await;
             let (places, spawner) = (self.places.clone(), self.spawner.clone());
@@ -55,8 +57,13 @@ impl Keeper {
         self.seal(ask.seal, reseal).await
     }
 
-    /// What a key has for the identity; nothing if that needs no human.
-    pub(super) async fn passphrase_of(&self, key: Key) -> Result<Option<Passphrase>, Refusal> {
+    /// What a key has for the identity; nothing if that needs no human, or if it is not wanted
+    /// any more when the screen is free for a pinentry.
+    pub(super) async fn passphrase_of(
+        &self,
+        key: Key,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Option<Passphrase>, Refusal> {
         let passphrase = match key {
             Key::Stored => {
                 let Some(entry) = self.entry().await? else { return Ok(None) };
@@ -64,12 +71,38 @@ impl Keeper {
             }
             Key::Passphrase(passphrase) => Passphrase::typed(passphrase),
             Key::Pinentry(screen) => {
-                let way = Way::find(&self.config().ask, &screen)?;
-                let asked = way.passphrase(&self.spawner, "Passphrase of the vault", None);
-                Passphrase::typed(asked.await?)
+                let client = client();
+                let typed = tokio::select! {
+                    typed = self.ask_passphrase(&screen, is_wanted) => typed?,
+                    () = hung_up(&client) => return Err(Refusal::Denied),
+                };
+                return Ok(typed.map(Passphrase::typed));
             }
         };
         Ok(Some(passphrase))
+    }
+
+    /// Asks by a pinentry, once the screen is free; not if that is not wanted by then.
+    async fn ask_passphrase(
+        &self,
+        screen: &Screen,
+        is_wanted: impl Fn() -> bool,
+    ) -> Result<Option<Value>, Refusal> {
+        let way = Way::find(&self.config().ask, screen)?;
+        let _screen = self.asks.screen.lock().await;
+        if !is_wanted() {
+            return Ok(None);
+        }
+        way.passphrase(&self.spawner, "Passphrase of the vault", None).await.map(Some)
+    }
+
+    /// Whether a key is a human's, and the identity opens by nothing else.
+    pub(super) async fn is_typed(&self, key: &Key) -> bool {
+        let places = self.places.clone();
+        let wants_one = move || {
+            unsealing::read(&places.identity()).is_ok_and(|file| seal::wants_passphrase(&file))
+        };
+        !matches!(key, Key::Stored) && blocking(wants_one).await
     }
 
     /// Under which name the OS keyring has the passphrase by now.
@@ -110,7 +143,7 @@ impl Keeper {
 
     async fn rekey_once(&self, key: Key) -> Result<(), Refusal> {
         self.open()?;
-        let passphrase = self.passphrase_of(key).await?;
+        let passphrase = self.passphrase_of(key, || true).await?;
         // In the order of `init`.
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
         let open = self.open()?;

@@ -4,11 +4,20 @@
 use super::{Job, Spawner, chunk};
 use crate::vault::file::{self, FILE_BYTES_MAX};
 use crate::vault::foreign;
+use keyagent_sys::detach::{Side, depend_on_parent, fork};
 use keyagent_wire::{Refusal, Unsealer, VaultFault};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::prctl::set_pdeathsig;
 use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::{Pid, getpgrp, pipe2, setpgid};
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::exit;
 use std::time::Duration;
 use zeroize::Zeroizing;
 
@@ -18,8 +27,8 @@ const SEALED_BYTES_MAX: usize = 64 * 1024;
 const IDENTITIES_BYTES_MAX: usize = 64 * 1024;
 /// How much time of a processor a helper has.
 const HELPER_CPU_SECONDS_MAX: u64 = 60;
-/// How long the agent waits: some plugins want a key to be touched.
-const HELPER_SECONDS_MAX: u64 = 60;
+/// How long the agent waits, and a helper lives: some plugins want a key to be touched.
+const HELPER_SECONDS_MAX: u16 = 60;
 
 /// What a helper found, as one byte: done, unreadable with an errno, or one of these.
 const DONE: u8 = 0;
@@ -48,7 +57,7 @@ pub fn unseal(spawner: &Spawner, sealed: &[u8], path: &str) -> Result<Zeroizing<
 fn ask(spawner: &Spawner, job: &Job, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
     let ask = || {
         let mut stream = spawner.start(job)?;
-        stream.set_read_timeout(Some(Duration::from_secs(HELPER_SECONDS_MAX)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(HELPER_SECONDS_MAX.into())))?;
         chunk::write(&stream, bytes)?;
         let mut found = [0];
         stream.read_exact(&mut found)?;
@@ -73,6 +82,7 @@ fn ask(spawner: &Spawner, job: &Job, bytes: &[u8]) -> Result<Zeroizing<Vec<u8>>,
 
 /// The helper's side of [`seal`].
 pub(super) fn seal_here(stream: UnixStream, path: &str) -> io::Result<()> {
+    let _working = oversee(&stream)?;
     let plain = asked(&stream)?;
     let sealed = identities(path).and_then(|file| foreign::seal(&plain, &file));
     tell(&stream, sealed.map(Zeroizing::new))
@@ -80,8 +90,29 @@ pub(super) fn seal_here(stream: UnixStream, path: &str) -> io::Result<()> {
 
 /// The helper's side of [`unseal`].
 pub(super) fn unseal_here(stream: UnixStream, path: &str) -> io::Result<()> {
+    let _working = oversee(&stream)?;
     let sealed = asked(&stream)?;
     tell(&stream, identities(path).and_then(|file| foreign::unseal(&sealed, &file)))
+}
+
+/// Goes on in a child. The helper itself waits for its end, for the agent's and for the last
+/// second, and ends the child then with whatever plugin it has started. What comes back tells it
+/// by its own end that the child is done.
+fn oversee(stream: &UnixStream) -> io::Result<OwnedFd> {
+    setpgid(Pid::from_raw(0), Pid::from_raw(0))?;
+    // The spawner ends with the agent: there is still a plugin to end then.
+    set_pdeathsig(None)?;
+    let (theirs, working) = pipe2(OFlag::O_CLOEXEC)?;
+    if fork()? == Side::Child {
+        depend_on_parent()?;
+        return Ok(working);
+    }
+    drop(working);
+    let mut ends = [stream.as_fd(), theirs.as_fd()].map(|fd| PollFd::new(fd, PollFlags::empty()));
+    while poll(&mut ends, PollTimeout::from(HELPER_SECONDS_MAX * 1000)) == Err(Errno::EINTR) {}
+    // This process is one of them.
+    let _ = killpg(getpgrp(), Signal::SIGKILL);
+    exit(1)
 }
 
 fn asked(stream: &UnixStream) -> io::Result<Zeroizing<Vec<u8>>> {

@@ -14,8 +14,9 @@ pub mod scrypt;
 pub mod session;
 
 use keyagent_sys::detach::{Side, fork};
+use nix::errno::Errno;
 use nix::sys::socket::{
-    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, sendmsg, socketpair,
+    AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, recv, sendmsg, socketpair,
 };
 use serde::{Deserialize, Serialize};
 use std::io::{self, IoSlice};
@@ -94,6 +95,12 @@ impl Spawner {
         }
     }
 
+    /// Whether it is there. It never says anything: all that can be read is its end.
+    pub fn lives(&self) -> bool {
+        let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+        recv(self.socket.as_raw_fd(), &mut [0], flags) == Err(Errno::EAGAIN)
+    }
+
     /// Has a helper started, and gives the socket to it. Blocks for as long as a message to
     /// the spawner does, which is not at all.
     pub fn start(&self, job: &Job) -> io::Result<UnixStream> {
@@ -123,8 +130,19 @@ mod tests {
         let spawner = Spawner { socket: ours };
         let _stream = spawner.start(&Job::Seal).expect("there is room");
         let (job, _socket) = process::next(theirs.as_fd()).expect("it came").expect("whole");
-        assert!(matches!(job, Job::Seal));
+        assert!(matches!(job, Job::Seal) && spawner.lives());
         drop(spawner);
         assert!(process::next(theirs.as_fd()).is_none(), "the end");
+    }
+
+    #[test]
+    fn a_spawner_that_is_gone_is_noticed() {
+        let (ours, theirs) =
+            socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)
+                .expect("a pair");
+        let spawner = Spawner { socket: ours };
+        assert!(spawner.lives());
+        drop(theirs);
+        assert!(!spawner.lives());
     }
 }

@@ -4,16 +4,19 @@
 
 use crate::given::{allow, manifest};
 use crate::stub::{self, Stub};
-use keyagent_tests::wire::{done, put, refused, secret};
+use keyagent_tests::wire::{done, put, refused, secret, value};
 use keyagent_tests::{Agent, Home, Output, Terminal, Wire, describe, eventually};
 use keyagent_wire::codec::decode_reply;
 use keyagent_wire::frame::{self, REPLY_BYTES_MAX};
-use keyagent_wire::request::{Ask, Asked, Screen};
+use keyagent_wire::reply::VaultState;
+use keyagent_wire::request::{Ask, Asked, Key, Reseal, Screen, Seal, Unlock};
 use keyagent_wire::{Confirm, Refusal, Request};
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
+
+const PASSPHRASE: &str = "the passphrase that is typed";
 
 /// A home whose agent asks by the stub, with one secret for each way of asking.
 struct Asking {
@@ -24,10 +27,15 @@ struct Asking {
 
 impl Asking {
     fn new(answer: &str) -> Self {
+        Self::patient(answer, "2s")
+    }
+
+    /// One that asks for so long.
+    fn patient(answer: &str, timeout: &str) -> Self {
         let home = Home::new();
         let stub = Stub::new(&home);
         stub.answers(answer);
-        let agent = agent_with(&home, &stub.program());
+        let agent = agent_with(&home, &stub.program(), timeout);
         let asked = Self { home, agent, stub };
         for (name, confirm) in [
             ("app/NONE", Confirm::None),
@@ -62,8 +70,8 @@ impl Asking {
     }
 }
 
-fn agent_with(home: &Home, program: &Path) -> Agent {
-    stub::configure(home, program, "2s");
+fn agent_with(home: &Home, program: &Path, timeout: &str) -> Agent {
+    stub::configure(home, program, timeout);
     let agent = home.agent();
     home.wire().init(None);
     agent
@@ -161,19 +169,85 @@ fn t49_a_thousand_requests_are_one_dialog() {
     assert_eq!(asked.dialogs().len(), 1);
 }
 
+/// Any program can lock and, where no passphrase is typed, unlock.
 #[test]
-fn t49_three_denials_mute_until_the_vault_is_locked() {
+fn t49_three_denials_mute_until_a_passphrase_is_typed() {
     let asked = Asking::new("no");
     for _ in 0..3 {
         asked.get("app/SESSION").fails(3).complains("denied:");
     }
     asked.answers("yes");
-    asked.get("app/ALWAYS").fails(3).complains("denied too often");
-    asked.get("app/SESSION").fails(3).complains("denied too often");
-    assert_eq!(asked.dialogs().len(), 3);
-    asked.home.keyagent(["lock"]).run().code(0);
-    asked.home.keyagent(["unlock"]).run().code(0);
+    let mut wire = asked.home.wire();
+    let still_muted = || {
+        asked.get("app/ALWAYS").fails(3).complains("denied too often");
+        asked.get("app/SESSION").fails(3).complains("denied too often");
+        assert_eq!(asked.dialogs().len(), 3);
+    };
+    still_muted();
+    for nothing_to_type in [None, Some("whatever")] {
+        done(wire.ask(&Request::Lock));
+        done(wire.unlock(nothing_to_type));
+        still_muted();
+    }
+    let seal = Seal::Passphrase(value(PASSPHRASE));
+    done(wire.ask(&Request::Reseal(Reseal { key: Key::Stored, seal })));
+    still_muted();
+    done(wire.ask(&Request::Lock));
+    done(wire.unlock(Some(PASSPHRASE)));
     asked.get("app/SESSION").quietly().prints(asked.home.canary());
+}
+
+fn unlock_by_pinentry() -> Request {
+    let key = Key::Pinentry(Screen::default());
+    Request::Unlock(Unlock { key, accept_rollback: false, seconds: None })
+}
+
+/// One that asks for the passphrase, and is told it.
+#[test]
+fn one_dialog_for_the_passphrase_and_none_for_who_is_gone() {
+    let asked = Asking::patient("hold", "600s");
+    let (home, mut wire) = (&asked.home, asked.home.wire());
+    home.add_canary(PASSPHRASE.as_bytes());
+    asked.stub.knows(home, PASSPHRASE);
+    let seal = Seal::Passphrase(value(PASSPHRASE));
+    done(wire.ask(&Request::Reseal(Reseal { key: Key::Stored, seal })));
+    done(wire.ask(&Request::Lock));
+    let mut waiting: Vec<_> = (0..3).map(|_| home.wire()).collect();
+    for wire in &mut waiting {
+        wire.send(&unlock_by_pinentry()).expect("the agent listens");
+    }
+    let ended = end_of_dialog(&asked.stub, 0);
+    assert_eq!(wire.status().vault, VaultState::Locked);
+    assert_eq!(asked.dialogs().len(), 1, "the others wait for the screen");
+    // Whoever has the dialog is among those who go.
+    let halted = asked.agent.halt();
+    drop(waiting);
+    drop(halted);
+    ended();
+    let mut last = home.wire();
+    last.send(&unlock_by_pinentry()).expect("the agent listens");
+    eventually("it is asked", || (asked.dialogs().len() > 1).then_some(()));
+    assert_eq!(wire.status().vault, VaultState::Locked);
+    asked.stub.go();
+    done(last.try_reply().expect("it answers"));
+}
+
+/// Refused is not denied: what is put on record as the human's word is theirs.
+#[test]
+fn a_human_whom_nothing_was_shown_has_denied_nothing() {
+    let asked = Asking::new("yes");
+    let denials = || {
+        let text = asked.home.keyagent(["audit"]).run().quietly().stdout_text();
+        text.lines().filter(|line| line.contains("  denied by the human")).count()
+    };
+    let program = fs::read(asked.stub.program()).expect("it is ours");
+    fs::write(asked.stub.program(), "#!/no/such/program\n").expect("it is ours");
+    asked.get("app/SESSION").fails(3).complains("denied");
+    assert_eq!(denials(), 0);
+    fs::write(asked.stub.program(), program).expect("it is ours");
+    asked.answers("no");
+    asked.get("app/SESSION").fails(3).complains("denied");
+    assert_eq!(denials(), 1);
 }
 
 #[test]
@@ -317,24 +391,28 @@ fn t51_a_yes_is_for_the_next_request_of_its_connection() {
     assert_eq!(wire.get("app/ALWAYS"), needs, "a lock ends it");
 }
 
+/// The dialog of that number, once it is there; what comes back waits for its end.
+fn end_of_dialog(stub: &Stub, at: usize) -> impl Fn() {
+    let pid = eventually("it asks", || stub.dialogs().get(at).copied());
+    let there = move || Path::new(&format!("/proc/{pid}")).exists();
+    move || eventually("the pinentry is gone", || (!there()).then_some(()))
+}
+
+/// Nobody's patience ends it: that of the pinentry is longer than the test's.
 #[test]
 fn a_question_ends_with_who_asked_and_with_the_lock() {
-    let asked = Asking::new("hold");
-    let gone = |at: usize| {
-        let pid = eventually("it asks", || asked.dialogs().get(at).copied());
-        move || {
-            let there = move || Path::new(&format!("/proc/{pid}")).exists();
-            eventually("the pinentry is gone", || (!there()).then_some(()));
-        }
-    };
+    let asked = Asking::patient("hold", "600s");
+    let question = about("app/SESSION");
+    for (at, sent) in [vec![&question], vec![&question, &Request::Status]].iter().enumerate() {
+        let mut wire = asked.home.wire();
+        sent.iter().for_each(|request| wire.send(request).expect("the agent listens"));
+        let ended = end_of_dialog(&asked.stub, at);
+        drop(wire);
+        ended();
+    }
     let mut wire = asked.home.wire();
-    wire.send(&about("app/SESSION")).expect("the agent listens");
-    let ended = gone(0);
-    drop(wire);
-    ended();
-    let mut wire = asked.home.wire();
-    wire.send(&about("app/SESSION")).expect("the agent listens");
-    let ended = gone(1);
+    wire.send(&question).expect("the agent listens");
+    let ended = end_of_dialog(&asked.stub, 2);
     asked.home.keyagent(["lock"]).run().code(0);
     assert_eq!(refused(wire.try_reply().expect("it answers")), Refusal::Locked);
     ended();
@@ -380,7 +458,7 @@ fn a_shell_gets_nothing_that_needs_an_answer() {
 #[test]
 fn needs_pinentry_curses_the_real_one_asks_on_the_terminal() {
     let home = Home::new();
-    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-curses"));
+    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-curses"), "2s");
     set(&home, "app/SESSION", Confirm::Session);
     for (keys, allowed) in [("\t\r", false), ("\r", true)] {
         let script = "keyagent get app/SESSION >/dev/null && echo it''came; stty sane; exit 0";
@@ -397,7 +475,7 @@ fn needs_pinentry_curses_the_real_one_asks_on_the_terminal() {
 #[test]
 fn needs_pinentry_tty_the_real_one_asks_on_the_terminal() {
     let home = Home::new();
-    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-tty"));
+    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-tty"), "2s");
     set(&home, "app/SESSION", Confirm::Session);
     for (keys, allowed) in [("d", false), ("a", true)] {
         let script = "keyagent get app/SESSION >/dev/null && echo it''came; stty sane; exit 0";

@@ -1,7 +1,9 @@
 //! `doctor`: what is set up, how well it is protected, and what mends the rest.
 
 use crate::crash::Mounted;
-use keyagent_tests::{Home, copy_program};
+use keyagent_tests::{Home, copy_program, eventually, process};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -120,4 +122,16 @@ fn without_an_agent_it_says_why() {
     fs::write(&config, "[lock]\nidle = \"5m\"\n").expect("it is ours");
     let sheet = home.keyagent(["doctor"]).run().stdout_text();
     assert!(sheet.contains("lock.idle = \"5m\""), "{sheet}");
+}
+
+#[test]
+fn a_spawner_that_is_gone_is_told() {
+    let home = Home::new();
+    let agent = home.agent();
+    let said = || home.keyagent(["doctor"]).run().stdout_text();
+    assert!(said().contains("good  spawner: "), "{}", said());
+    for child in process::children(agent.pid()) {
+        kill(Pid::from_raw(child as i32), Signal::SIGKILL).expect("it is ours");
+    }
+    eventually("it is told", || said().contains("bad  spawner: ").then_some(()));
 }

@@ -1,10 +1,11 @@
 //! What opens the vault can be changed, and the vault's identity too: nothing is lost by it,
 //! and what opened it before opens it no more.
 
+use crate::stub::{self, Stub};
 use keyagent_tests::wire::{done, refused, value};
-use keyagent_tests::{Home, Random, Wire, copy_program};
+use keyagent_tests::{Home, Random, Wire, copy_program, eventually};
 use keyagent_wire::reply::VaultState;
-use keyagent_wire::request::{Init, Key, Reseal, Seal, Unlock};
+use keyagent_wire::request::{Init, Key, Reseal, Screen, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request, Unsealer, VaultFault};
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
@@ -83,6 +84,29 @@ fn the_passphrase_is_changed_open_or_locked() {
     opens(&home, Key::Stored);
     done(reseal(&mut wire, Key::Stored, Seal::Passphrase(value(NEW))));
     opens(&home, key(NEW));
+}
+
+/// Its time holds though another has opened the vault by then.
+#[test]
+fn an_unlock_that_came_second_still_shortens_the_time() {
+    let home = Home::new();
+    let stub = Stub::new(&home);
+    stub::configure(&home, &stub.program(), "600s");
+    stub.knows(&home, OLD);
+    home.add_canary(OLD.as_bytes());
+    home.agent();
+    home.wire().init(Some(OLD));
+    let (mut first, mut second) = (home.wire(), home.wire());
+    done(first.ask(&Request::Lock));
+    let key = Key::Pinentry(Screen::default());
+    let unlock = Unlock { key, accept_rollback: false, seconds: Some(30) };
+    second.send(&Request::Unlock(unlock)).expect("the agent listens");
+    eventually("it is asked", || (!stub.dialogs().is_empty()).then_some(()));
+    done(first.unlock(Some(OLD)));
+    stub.go();
+    done(second.try_reply().expect("it answers"));
+    let Reply::Health(health) = first.ask(&Request::Health) else { panic!("it is well") };
+    assert!(health.hard_seconds.is_some_and(|left| left <= 30), "{:?}", health.hard_seconds);
 }
 
 #[test]
@@ -304,4 +328,30 @@ fn needs_age_needs_python3_an_identity_of_a_plugin_opens_it() {
     let _agent = home.agent();
     let gone = does_not_open(&home, Key::Stored);
     assert_eq!(gone, Refusal::Unsealer(Unsealer::Plugin), "it is not on this agent's PATH");
+}
+
+/// Neither the plugin stays nor what has started it.
+#[test]
+fn needs_age_a_plugin_that_hangs_ends_with_the_agent() {
+    let home = Home::new();
+    let plugins = home.make_directory("plugins");
+    let program = plugins.join("age-plugin-mirror");
+    let pid_file = home.work().join("pid");
+    fs::write(&program, format!("#!/bin/sh\necho $$ >'{}'\nexec sleep 1000\n", pid_file.display()))
+        .expect("it is ours");
+    fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("it is ours");
+    let file = home.write("mirror.txt", format!("{MIRROR}\n"));
+    let path = format!("{}:{}", plugins.display(), std::env::var("PATH").expect("it is set"));
+    let mut command = Command::new(home.program("keyagentd"));
+    home.surround(&mut command);
+    command.env("PATH", &path);
+    let mut agent = home.start(command);
+    let init = Init { seal: by_identity(&file), recipients: Vec::new() };
+    home.wire().send(&Request::Init(init)).expect("the agent listens");
+    let pid: u32 = eventually("it runs", || {
+        fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok())
+    });
+    agent.kill();
+    let there = || Path::new(&format!("/proc/{pid}")).exists();
+    eventually("the plugin is gone", || (!there()).then_some(()));
 }
