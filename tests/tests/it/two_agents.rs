@@ -2,9 +2,10 @@
 //! waits, and nothing is lost.
 
 use keyagent_tests::wire::{done, refused};
-use keyagent_tests::{Agent, Home, Wire, copy_program, eventually};
-use keyagent_wire::request::{Key, Reseal, Seal, Unlock};
-use keyagent_wire::{Refusal, Request};
+use keyagent_tests::{Agent, Home, Wire, copy_program, describe, eventually};
+use keyagent_wire::event::{Deed, What};
+use keyagent_wire::request::{Audit, Key, Reseal, Seal, Unlock};
+use keyagent_wire::{Refusal, Reply, Request};
 use std::fs::{self, Permissions};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -171,6 +172,25 @@ fn is_under_way(home: &Home, inode: u64) {
     assert!(home.data().join("identity.age.next").exists(), "backups are sealed anew meanwhile");
 }
 
+/// What the old identity's log was is kept, and is no tampering.
+fn log_begins_anew(home: &Home) {
+    let mut wire = home.wire();
+    match wire.ask(&Request::VerifyAudit) {
+        Reply::Verified(verified) => assert_eq!(verified.bad, None),
+        other => panic!("not {}", describe(&other)),
+    }
+    let all = Audit { before: None, secret: None, count: 64 };
+    let Reply::Events { events, .. } = wire.ask(&Request::Audit(all)) else {
+        panic!("it tells events");
+    };
+    let says = events.iter().any(|event| event.what == What::Changed(Deed::Rekeyed));
+    assert!(says, "the new log says why it began: {events:?}");
+    let names = fs::read_dir(home.state()).expect("it is there").flatten();
+    let is_aside = |name: &str| name.starts_with("audit-") && name.ends_with(".log");
+    let aside = names.filter(|entry| is_aside(&entry.file_name().to_string_lossy())).count();
+    assert_eq!(aside, 1, "the old log is kept");
+}
+
 #[test]
 fn a_lock_in_a_rekeying_leaves_every_backup_open_to_the_new_identity() {
     let home = Home::new();
@@ -194,6 +214,7 @@ fn a_lock_in_a_rekeying_leaves_every_backup_open_to_the_new_identity() {
     done(wire.unlock(None));
     canary_is_there(&home);
     assert!(!home.data().join("identity.age.next").exists(), "it is finished");
+    log_begins_anew(&home);
     for number in 1..=5 {
         done(wire.ask(&Request::Lock));
         let backup = home.data().join(format!("vault.age.{number}"));
