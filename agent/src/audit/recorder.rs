@@ -10,10 +10,10 @@ use super::event::{Event, Who};
 use super::files::Files;
 use super::log::{Anchor, Head, Log, NotLogged};
 use super::moment::Moment;
-use super::verify::Snapshot;
+use super::verify::{Snapshot, verify};
 use crate::peer::Peer;
 use keyagent_wire::Refusal;
-use keyagent_wire::event::{What, Why};
+use keyagent_wire::event::{Deed, What, Why};
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fs::File;
@@ -79,11 +79,15 @@ impl Recorder {
     }
 
     /// Takes the identity's word for the log: begins one where there is none, or where the
-    /// one that is there is of another identity.
+    /// one that is there is of another identity. The new one says so.
     pub fn adopt(&self, root: &Root) {
         self.resume();
         if self.log.borrow().as_ref().is_some_and(|log| log.is_of(root)) {
             return;
+        }
+        let is_rekeyed = self.is_of_another(root);
+        if is_rekeyed {
+            self.retire();
         }
         *self.log.borrow_mut() = None;
         if !self.has_claim() {
@@ -91,8 +95,18 @@ impl Recorder {
         }
         match Log::begin(self.files(), root, Moment::now()) {
             Ok(log) => self.take(log),
-            Err(error) => self.miss(&error),
+            Err(error) => return self.miss(&error),
         }
+        if is_rekeyed {
+            self.happened(What::Changed(Deed::Rekeyed), None);
+        }
+    }
+
+    /// Whether no record of the log is this identity's. It is the one from before a rekeying
+    /// that was cut off, or that another agent did. One record of ours, and the log is ours
+    /// and was tampered with: it stays for the verifier to find.
+    fn is_of_another(&self, root: &Root) -> bool {
+        !self.needs_root() && verify(&self.snapshot(), root).good == 0
     }
 
     /// Ends the log, and puts it aside: the identity is about to be another one, which could not

@@ -74,8 +74,7 @@ fn fault_of(error: io::Error) -> VaultFault {
 /// Holds `NAME.lock` in that directory until dropped. The lock is not on the file itself,
 /// which a rename would leave behind. Closing it is what unlocks, because that cannot fail.
 pub fn lock(path: &Path) -> io::Result<File> {
-    let file =
-        OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)?;
+    let file = open_lock(path)?;
     let end = Instant::now() + LOCK_WAIT_MAX;
     loop {
         match file.try_lock() {
@@ -87,6 +86,17 @@ pub fn lock(path: &Path) -> io::Result<File> {
             Err(TryLockError::WouldBlock) => std::thread::sleep(LOCK_LOOK),
         }
     }
+}
+
+/// The same, where nobody else holds it.
+pub fn try_lock(path: &Path) -> io::Result<File> {
+    let file = open_lock(path)?;
+    file.try_lock()?;
+    Ok(file)
+}
+
+fn open_lock(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path)
 }
 
 /// Puts bytes at a path: the old file or the new one, whatever happens. `verify` sees the

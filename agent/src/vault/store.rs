@@ -106,16 +106,15 @@ pub fn open(
     accept_rollback: bool,
     opening: Opening,
 ) -> Result<Open, Refusal> {
-    let opened = unsealing::open(places, spawner, passphrase)?;
+    let mut opened = unsealing::open(places, spawner, passphrase)?;
     let mut identity = identity_of(&opened.text)?;
     let mut found = read(places, &identity);
     match found {
-        Ok(_) if places.next_identity().symlink_metadata().is_ok() => {
-            rekeying::forget_next(places);
-        }
+        Ok(_) => rekeying::forget_unused_next(places, &identity),
         Err(Unread::Fault(VaultFault::NotForUs | VaultFault::Forged)) => {
-            if let Some(next) = rekeying::resume(places, spawner, &identity, &opened.way)? {
-                (found, identity) = (read(places, &next), next);
+            if rekeying::resume(places, spawner, &mut opened)? {
+                identity = identity_of(&opened.text)?;
+                found = read(places, &identity);
             }
         }
         _ => {}
@@ -139,23 +138,26 @@ pub fn reseal(
     passphrase: Option<Passphrase>,
     sealing: Sealing,
 ) -> Result<(), Refusal> {
-    let opened = unsealing::open(places, spawner, passphrase)?;
-    let _lock = file::lock(&places.lock()).map_err(not_written)?;
-    let mut text = opened.text;
-    if let Ok(bytes) = unsealing::read(&places.next_identity()) {
-        // A rekeying that was cut off: the one that opens the vault is the one to keep.
-        let next = unsealing::unseal(spawner, &bytes, &opened.way)?;
-        let opens = |text: &[u8]| Ok::<_, Refusal>(is_sealed_to(places, &identity_of(text)?));
-        if !opens(&text)? && opens(&next)? {
-            text = next;
-        }
+    let mut opened = unsealing::open(places, spawner, passphrase)?;
+    if !is_sealed_to(places, &identity_of(&opened.text)?) {
+        // A rekeying that was cut off is finished first: what opens the backups is not lost.
+        // They are sealed under a data key meanwhile, which a locked vault has not.
+        Opening::begin();
+        rekeying::resume(places, spawner, &mut opened)?;
     }
-    unsealing::place(places, spawner, &text, sealing)?;
-    rekeying::forget_next(places);
+    let sealed = sealing.seal(spawner, &opened.text)?;
+    let _lock = file::lock(&places.lock()).map_err(not_written)?;
+    opened.is_in_place(places)?;
+    let is_ours = is_sealed_to(places, &identity_of(&opened.text)?);
+    unsealing::place(places, &sealed, sealing)?;
+    if is_ours {
+        rekeying::forget_next(places);
+    }
     Ok(())
 }
 
-fn is_sealed_to(places: &Places, identity: &Identity) -> bool {
+/// Whether that identity opens the vault. It needs no data key.
+pub(super) fn is_sealed_to(places: &Places, identity: &Identity) -> bool {
     let bytes = file::read_guarded(&places.vault());
     bytes.is_ok_and(|bytes| {
         let plain = seal::unseal(&bytes, identity);
@@ -259,7 +261,8 @@ fn identity_for_init(
         known => return known_identity(places, spawner, &known?, sealing),
     }
     let identity = Identity::generate();
-    unsealing::place(places, spawner, &identity.text(), sealing)?;
+    let sealed = sealing.seal(spawner, &identity.text())?;
+    unsealing::place(places, &sealed, sealing)?;
     Ok(identity)
 }
 

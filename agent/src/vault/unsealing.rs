@@ -53,6 +53,8 @@ pub enum Way {
 
 /// An identity file that was opened.
 pub struct Opened {
+    /// The file, as it was.
+    pub bytes: Zeroizing<Vec<u8>>,
     /// Its plain text.
     pub text: Zeroizing<Vec<u8>>,
     /// What opened it.
@@ -67,15 +69,15 @@ pub fn open(
 ) -> Result<Opened, Refusal> {
     let bytes = read(&places.identity())?;
     if !seal::is_age(&bytes) {
-        return Ok(Opened { text: bytes, way: Way::Plain });
+        return Ok(Opened { text: bytes.clone(), bytes, way: Way::Plain });
     }
     if seal::wants_passphrase(&bytes) {
-        return open_by_passphrase(spawner, &bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?);
+        return open_by_passphrase(spawner, bytes, passphrase.ok_or(Refusal::NeedsPassphrase)?);
     }
     let mut refusal = Refusal::Unsealer(Unsealer::Missing);
     for path in Record::read(places)?.identities {
         match identity::unseal(spawner, &bytes, &path) {
-            Ok(text) => return Ok(Opened { text, way: Way::Identity(path) }),
+            Ok(text) => return Ok(Opened { bytes, text, way: Way::Identity(path) }),
             Err(why) => refusal = why,
         }
     }
@@ -84,14 +86,14 @@ pub fn open(
 
 fn open_by_passphrase(
     spawner: &Spawner,
-    bytes: &[u8],
+    bytes: Zeroizing<Vec<u8>>,
     Passphrase { value, is_copy }: Passphrase,
 ) -> Result<Opened, Refusal> {
     let way = Way::Passphrase(value);
-    match unseal(spawner, bytes, &way) {
+    match unseal(spawner, &bytes, &way) {
         // The keyring's copy is another one's: the human knows the right one.
         Err(Refusal::WrongPassphrase) if is_copy => Err(Refusal::NeedsPassphrase),
-        text => Ok(Opened { text: text?, way }),
+        text => Ok(Opened { text: text?, bytes, way }),
     }
 }
 
@@ -133,28 +135,30 @@ pub fn seal(spawner: &Spawner, text: &[u8], way: &Way) -> Result<Zeroizing<Vec<u
     }
 }
 
-/// Puts the identity in its place, sealed as that says; the old one or the new one, whatever
+/// Puts an identity that was sealed so in its place; the old one or the new one, whatever
 /// happens. The vault's lock is held.
-pub fn place(
-    places: &Places,
-    spawner: &Spawner,
-    text: &[u8],
-    sealing: Sealing,
-) -> Result<(), Refusal> {
+pub fn place(places: &Places, sealed: &[u8], sealing: Sealing) -> Result<(), Refusal> {
     let old = Record::read(places).unwrap_or_default();
-    let Sealing { way, record: new } = sealing;
-    let sealed = seal(spawner, text, &way)?;
+    let new = sealing.record;
     if !new.identities.is_empty() {
         // What opens the one, and what opens the other.
         let both = [&new.identities[..], &old.identities[..]].concat();
         Record { identities: both, keyring: old.keyring }.write(places).map_err(failed)?;
     }
-    file::replace(&places.identity(), &sealed, 0, |_| true).map_err(failed)?;
+    file::replace(&places.identity(), sealed, 0, |_| true).map_err(failed)?;
     // From here on the new one is in force: what fails now costs a question, and no key.
     if let Err(error) = new.write(places) {
         tracing::warn!(%error, "cannot write down how the identity opens");
     }
     Ok(())
+}
+
+impl Opened {
+    /// Refuses if another agent has put another file in its place since. The vault's lock is
+    /// held, so that it stays.
+    pub fn is_in_place(&self, places: &Places) -> Result<(), Refusal> {
+        if *read(&places.identity())? == *self.bytes { Ok(()) } else { Err(Refusal::Conflict) }
+    }
 }
 
 impl Passphrase {
@@ -190,6 +194,11 @@ impl Sealing {
             }
         };
         Ok(Self { way, record })
+    }
+
+    /// Seals the text of an identity. No lock is held: it may wait for a human.
+    pub fn seal(&self, spawner: &Spawner, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+        seal(spawner, text, &self.way)
     }
 
     /// What the OS keyring is to keep before anything is sealed, and under which name.

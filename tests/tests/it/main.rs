@@ -69,6 +69,7 @@ mod stock_age;
 mod stub;
 mod swaps;
 mod tidy;
+mod two_agents;
 mod unlock_ways;
 mod vault_file;
 mod waits;
