@@ -109,15 +109,14 @@ pub fn open(
     let mut opened = unsealing::open(places, spawner, passphrase)?;
     let mut identity = identity_of(&opened.text)?;
     let mut found = read(places, &identity);
-    match found {
-        Ok(_) => rekeying::forget_unused_next(places, &identity),
-        Err(Unread::Fault(VaultFault::NotForUs | VaultFault::Forged)) => {
-            if rekeying::resume(places, spawner, &mut opened)? {
-                identity = identity_of(&opened.text)?;
-                found = read(places, &identity);
-            }
-        }
-        _ => {}
+    if found.is_ok() {
+        rekeying::forget_unused_next(places, &identity);
+    }
+    let is_of_another =
+        matches!(found, Err(Unread::Fault(VaultFault::NotForUs | VaultFault::Forged)));
+    if is_of_another && rekeying::resume(places, spawner, &mut opened)? {
+        identity = identity_of(&opened.text)?;
+        found = read(places, &identity);
     }
     let open = found.map_err(|why| vault_refusal(places, &identity, why))?;
     if let Err(fault) = check_state(places, &open.vault) {
