@@ -135,7 +135,7 @@ pub(crate) struct SetArgs {
     /// Keep every byte of stdin, a newline at its end too, and an empty value
     #[arg(long)]
     pub(crate) raw: bool,
-    /// Never export it: only exec may hand it out
+    /// Never export it: only exec and get hand it out
     #[arg(long)]
     pub(crate) exec_only: bool,
     /// Ask before it is handed out: once for each terminal session, or always

@@ -29,7 +29,7 @@ fn typed(prompt: &str) -> Result<Value, Failure> {
     let line = tty.hidden(prompt, VALUE_BYTES_MAX)?;
     if line.is_empty() {
         return Err(Failure::failed("no value was typed")
-            .hint("`keyagent set --raw NAME </dev/null` sets an empty one"));
+            .hint("nothing is changed; `keyagent set NAME <FILE` reads it from a file"));
     }
     value_of(&line)
 }

@@ -19,6 +19,7 @@ pub(crate) fn run(args: &RekeyArgs) -> Result<(), Failure> {
         _ => return Err(unexpected()),
     }
     report::note("the vault and its backups have a new identity");
+    report::note("the audit log begins anew: the one before lies beside it, as audit-NAME.log");
     report::hint(
         "copies made before open with the old one: rotate what they hold if it leaked, and \
          back up identity.age anew",
