@@ -7,7 +7,7 @@ use keyagent_wire::request::{Key, Seal};
 use keyagent_wire::{VALUE_BYTES_MAX, Value};
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::RawFd;
+use std::os::fd::{AsFd, AsRawFd, RawFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -17,10 +17,19 @@ pub(crate) fn from_descriptor(fd: RawFd) -> Result<Value, Failure> {
     let cannot = |e: &io::Error| {
         Failure::usage(format!("cannot read the passphrase from descriptor {fd}: {}", cause(e)))
     };
-    // Opened anew by its number: to take over a bare number would need unsafe code.
-    let mut file = File::open(format!("/proc/self/fd/{fd}")).map_err(|e| cannot(&e))?;
+    let mut file = open(fd).map_err(|e| cannot(&e))?;
     let line = first_line(&mut file).map_err(|e| cannot(&e))?;
     Value::new(&line).map_err(|e| Failure::failed(format!("cannot take that passphrase: {e}")))
+}
+
+/// Opened anew by its number, because to take over a bare number would need unsafe code; but
+/// stdin, which may be a socket that cannot be opened, as it is.
+fn open(fd: RawFd) -> io::Result<File> {
+    let stdin = io::stdin();
+    if fd == stdin.as_raw_fd() {
+        return stdin.as_fd().try_clone_to_owned().map(File::from);
+    }
+    File::open(format!("/proc/self/fd/{fd}"))
 }
 
 /// What opens the vault now: read, or asked for. Without a terminal, what needs no human.

@@ -8,8 +8,11 @@ use keyagent_wire::reply::VaultState;
 use keyagent_wire::request::{Init, Key, Reseal, Screen, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request, Unsealer, VaultFault};
 use std::fs::{self, Permissions};
+use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -354,4 +357,16 @@ fn needs_age_a_plugin_that_hangs_ends_with_the_agent() {
     agent.kill();
     let there = || Path::new(&format!("/proc/{pid}")).exists();
     eventually("the plugin is gone", || (!there()).then_some(()));
+}
+
+#[test]
+fn the_passphrase_comes_from_a_socket_too() {
+    let home = with_passphrase();
+    done(home.wire().ask(&Request::Lock));
+    let (mut ours, theirs) = UnixStream::pair().expect("a pair");
+    writeln!(ours, "{OLD}").expect("there is room");
+    let mut unlock = Command::new(home.program("keyagent"));
+    home.surround(&mut unlock);
+    unlock.args(["unlock", "--passphrase-fd", "0"]).stdin(OwnedFd::from(theirs));
+    assert!(unlock.status().expect("it runs").success());
 }

@@ -64,25 +64,30 @@ fn cuts_of_group(
     all
 }
 
-/// What goes of a row of which some stay: each up to the next, or from the last that stays.
-/// The `&` behind that one is its own: without it, it would run in this shell.
+/// What goes of a row of which some stay: each up to the next, and what is behind the last
+/// that stays at one go.
 fn cuts(text: &[u8], row: &[(Range<usize>, bool)]) -> Vec<Range<usize>> {
-    let mut cuts = Vec::new();
-    for (index, (span, stays)) in row.iter().enumerate() {
-        if *stays {
-            continue;
-        }
-        let rest = &row[index + 1..];
-        cuts.push(match (rest.first(), rest.iter().any(|(_, stays)| *stays)) {
-            (Some((next, _)), true) => span.start..next.start,
-            _ => {
-                let end = index.checked_sub(1).map_or(span.start, |before| row[before].0.end);
-                let own = text[end..span.start].iter().rposition(|byte| *byte == b'&');
-                end + own.map_or(0, |at| at + 1)..span.end
-            }
-        });
+    let Some(last) = row.iter().rposition(|(_, stays)| *stays) else { return Vec::new() };
+    let gone = row[..last].iter().zip(&row[1..]).filter(|((_, stays), _)| !stays);
+    let mut cuts: Vec<_> = gone.map(|((span, _), (next, _))| span.start..next.start).collect();
+    if let [(first, _), ..] = &row[last + 1..] {
+        let end = row[row.len() - 1].0.end;
+        cuts.push(behind(text, row[last].0.end, first.start, end));
     }
     cuts
+}
+
+/// What goes from the end of one that stays. The `&` behind it is its own, without which it
+/// would run in this shell, and no `;` may follow that.
+fn behind(text: &[u8], kept_end: usize, gone_start: usize, gone_end: usize) -> Range<usize> {
+    let between = &text[kept_end..gone_start];
+    let Some(own) = between.iter().rposition(|byte| *byte == b'&') else {
+        return kept_end..gone_end;
+    };
+    let rest = &text[gone_end..];
+    let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let ends = rest.get(blanks) == Some(&b';');
+    kept_end + own + 1..gone_end + if ends { blanks + 1 } else { 0 }
 }
 
 fn is_sealed(what: &What, sealed: &BTreeSet<EnvName>) -> bool {
