@@ -175,9 +175,8 @@ impl Keeper {
             Found::Unusable(refusal) => State::Unusable(refusal),
             Found::Plain => {
                 let opening = Opening::begin();
-                let opened = store::open(&self.places, &self.spawner, None, false, opening);
-                stack::burn_deep();
-                match opened {
+                let (places, spawner) = (&self.places, &self.spawner);
+                match stack::burn_after(|| store::open(places, spawner, None, false, opening)) {
                     Ok(open) => State::Open { open, stale: None },
                     Err(refusal) => State::Unusable(refusal),
                 }
@@ -459,12 +458,9 @@ impl Keeper {
 
 /// Runs it off the loop, and leaves nothing of it on that thread's stack.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    let work = move || {
-        let done = work();
-        stack::burn_deep();
-        done
-    };
-    spawn_blocking(work).await.expect("blocking work neither panics nor is cancelled")
+    spawn_blocking(|| stack::burn_after(work))
+        .await
+        .expect("blocking work neither panics nor is cancelled")
 }
 
 #[cfg(test)]

@@ -21,6 +21,19 @@ pub fn burn_deep() {
     copy_zeroes(&mut below);
 }
 
+/// Calls it, and then overwrites what it left. It has a frame of its own: what the compiler
+/// puts into the caller's would lie above what is overwritten.
+pub fn burn_after<T>(work: impl FnOnce() -> T) -> T {
+    let done = call(work);
+    burn_deep();
+    done
+}
+
+#[inline(never)]
+fn call<T>(work: impl FnOnce() -> T) -> T {
+    work()
+}
+
 /// Registers that a short copy has used keep what it copied, other ones for other lengths,
 /// until somebody copies as much again: a core file has them.
 fn copy_zeroes(zeroes: &mut [u8]) {

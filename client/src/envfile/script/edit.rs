@@ -84,6 +84,10 @@ fn behind(text: &[u8], kept_end: usize, gone_start: usize, gone_end: usize) -> R
     let Some(own) = between.iter().rposition(|byte| *byte == b'&') else {
         return kept_end..gone_end;
     };
+    // What stands behind `&&` goes with it.
+    if between[..own].ends_with(b"&") {
+        return kept_end..gone_end;
+    }
     let rest = &text[gone_end..];
     let blanks = rest.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let ends = rest.get(blanks) == Some(&b';');
