@@ -117,12 +117,26 @@ mod tests {
         assert_eq!(Stat::parse(b""), None);
     }
 
+    /// In a session of its own, because that of whoever runs the tests may have no leader here.
     #[test]
-    fn this_process_has_a_session_and_an_ancestry() {
+    fn a_process_has_a_session_and_an_ancestry() {
+        use std::io::Read;
         use std::os::fd::AsFd;
+        use std::process::{Command, Stdio};
+        let mut child = Command::new("setsid")
+            .args(["sh", "-c", "echo; read -r _"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("setsid(1) is there");
+        child.stdout.take().expect("a pipe").read_exact(&mut [0]).expect("it runs");
         let (one, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
-        let asker = Asker { pid: std::process::id() as i32, socket: one.as_fd() };
-        assert_eq!(asker.session().map(|s| s.sid), Stat::of(asker.pid).map(|s| s.sid));
-        assert!(asker.ancestry().contains(", by "), "{}", asker.ancestry());
+        let asker = Asker { pid: child.id() as i32, socket: one.as_fd() };
+        assert_eq!(asker.session().map(|session| session.sid), Some(asker.pid));
+        assert!(asker.ancestry().starts_with("sh, by "), "{}", asker.ancestry());
+        drop(child.stdin.take());
+        child.wait().expect("it ends");
+        assert_eq!(asker.session(), None, "a session without a leader is none");
+        assert_eq!(asker.ancestry(), "");
     }
 }

@@ -114,14 +114,20 @@ fn needs_strace_t69_nothing_is_written_elsewhere() {
     home.make_directory("tmp");
     prepare(&home);
     let calls = "trace=open,openat,openat2,creat,memfd_create";
-    let options = ["-f", "-y", "-A", "-s", "4096", "-qq", "-e", calls, "-o", "trace"];
+    // A file for each process: lines of two strace(1) in one file can cut each other.
+    let options = ["-ff", "-y", "-A", "-s", "4096", "-qq", "-e", calls, "-o", "trace"];
     let mut agent = Command::new("strace");
     home.surround(&mut agent);
     agent.args(options).arg(home.program("keyagentd"));
     let mut agent = home.start(agent);
     day(&home, &[&["strace"], &options[..]].concat());
     agent.wait();
-    let text = fs::read_to_string(home.work().join("trace")).expect("strace wrote it");
+    let text: String = fs::read_dir(home.work())
+        .expect("ours")
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("trace."))
+        .map(|entry| fs::read_to_string(entry.path()).expect("strace wrote it"))
+        .collect();
     let mut written = 0;
     for line in text.lines().filter(|line| is_write(line)) {
         // Behind the call stands what came of it: a descriptor, and its path without links.
