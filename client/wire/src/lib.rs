@@ -14,6 +14,7 @@ pub mod outline;
 mod refusal;
 pub mod reply;
 pub mod request;
+mod reserved;
 pub mod socket;
 pub mod stamp;
 pub mod terminal;
