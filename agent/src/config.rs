@@ -114,8 +114,8 @@ pub enum ConfigError {
 pub enum Fault {
     /// Not TOML.
     Syntax,
-    /// A key that there is not.
-    UnknownKey,
+    /// A key that there is not, and those that there are.
+    UnknownKey(&'static str),
     /// A value that the key does not take, and what it does.
     Wants(&'static str),
 }
@@ -127,7 +127,9 @@ impl fmt::Display for ConfigError {
             Self::NotPrivate => f.write_str("it belongs to another user, or others may write it"),
             Self::TooLong => f.write_str("it is longer than 64 KiB"),
             Self::Line(line, Fault::Syntax) => write!(f, "line {line} is not TOML"),
-            Self::Line(line, Fault::UnknownKey) => write!(f, "line {line} has an unknown key"),
+            Self::Line(line, Fault::UnknownKey(known)) => {
+                write!(f, "line {line} has an unknown key: there is {known}")
+            }
             Self::Line(line, Fault::Wants(what)) => write!(f, "line {line} wants {what}"),
         }
     }
@@ -189,7 +191,7 @@ impl Config {
             }
             "lock" | "ask" if item.is_table_like() => {}
             "lock" | "ask" => return Err(Fault::Wants("a table")),
-            _ => return Err(Fault::UnknownKey),
+            _ => return Err(Fault::UnknownKey("require, [lock] and [ask]")),
         }
         Ok(())
     }
@@ -206,11 +208,15 @@ impl Config {
                 let path = item.as_str().map(PathBuf::from).filter(|path| path.is_absolute());
                 self.ask.pinentry = Some(path.ok_or(Fault::Wants("an absolute path"))?);
             }
-            _ => return Err(Fault::UnknownKey),
+            ("lock", _) => return Err(Fault::UnknownKey(LOCK_KEYS)),
+            _ => return Err(Fault::UnknownKey("pinentry and timeout in [ask]")),
         }
         Ok(())
     }
 }
+
+/// What there is in its table.
+const LOCK_KEYS: &str = "idle, hard, on_sleep, on_screen_lock and on_logout in [lock]";
 
 /// A path as TOML has it.
 pub fn quoted(path: &Path) -> String {
@@ -317,7 +323,8 @@ mod tests {
         for (text, line, words) in [
             ("a = ", 1, "not TOML"),
             ("\nidle = \"5m\"\n", 2, "unknown key"),
-            ("[lock]\nidle = \"5m\"\nidel = 1\n", 3, "unknown key"),
+            ("[lock]\nidle = \"5m\"\nidel = 1\n", 3, "there is idle, hard"),
+            ("[ask]\npin = 1\n", 2, "there is pinentry and timeout in [ask]"),
             ("[lock]\nidle = 5\n", 2, "wants a time"),
             ("[lock]\nhard = \"13h\"\n", 2, "wants a time"),
             ("[lock]\nhard = \"0s\"\n", 2, "wants a time"),
