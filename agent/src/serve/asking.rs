@@ -197,7 +197,8 @@ pub async fn ask(
             session.take_ticket(Ticket { wanted, locks });
             Ok(())
         }
-        Outcome::Denied | Outcome::Unasked => Err(Refusal::Denied),
+        Outcome::Denied => Err(Refusal::Denied),
+        Outcome::Unasked => Err(Refusal::NotAsked),
         Outcome::Muted(left) => Err(Refusal::Muted(left)),
         Outcome::Locked => Err(Refusal::Locked),
     }

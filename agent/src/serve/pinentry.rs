@@ -114,7 +114,7 @@ impl Way {
             Ok(Done::No) => Err(Refusal::Denied),
             Err(broken) => {
                 failed(&broken);
-                Err(Refusal::Denied)
+                Err(Refusal::NotAsked)
             }
         }
     }

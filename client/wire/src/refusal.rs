@@ -105,6 +105,8 @@ pub enum Refusal {
     TooLong(u64),
     /// A helper process could not be started, or failed.
     Helper,
+    /// Nobody was asked: the pinentry failed before it could show anything.
+    NotAsked,
 }
 
 /// What is wrong with what opens the identity without a passphrase.
