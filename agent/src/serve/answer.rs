@@ -165,9 +165,9 @@ async fn dispatch(
             keeper.init(ask).await?;
             keeper.audit.happened(What::Made, by);
         }
-        Request::Unlock(ask) => unlock(keeper, witness, ask).await?,
+        Request::Unlock(ask) => unlock(keeper, session, witness, ask).await?,
         Request::Reseal(ask) => {
-            tried(keeper, witness, keeper.reseal(ask).await)?;
+            tried(keeper, witness, keeper.reseal(ask, session.socket()).await)?;
             witness.changes(Deed::Resealed, None, &[]);
         }
         Request::Lock => keeper.lock(Why::Asked, by).await,
@@ -188,9 +188,14 @@ async fn dispatch(
     encode(&Reply::Done)
 }
 
-async fn unlock(keeper: &Keeper, witness: &Witness<'_>, ask: Unlock) -> Result<(), Refusal> {
+async fn unlock(
+    keeper: &Keeper,
+    session: &Session,
+    witness: &Witness<'_>,
+    ask: Unlock,
+) -> Result<(), Refusal> {
     let (was_open, by) = (keeper.is_open(), Some(witness.peer()));
-    tried(keeper, witness, keeper.unlock(ask).await)?;
+    tried(keeper, witness, keeper.unlock(ask, session.socket()).await)?;
     if !was_open {
         keeper.audit.happened(What::Unlocked, by);
     }
@@ -296,7 +301,7 @@ async fn dispatch_rare(
             record::change(keeper, witness, change).await?;
         }
         Request::Rekey { key } => {
-            tried(keeper, witness, keeper.rekey(key).await)?;
+            tried(keeper, witness, keeper.rekey(key, session.socket()).await)?;
             witness.changes(Deed::Rekeyed, None, &[]);
         }
         _ => return Err(Refusal::UnknownOp),

@@ -19,16 +19,6 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use tokio::io::Interest;
 
-tokio::task_local! {
-    static CLIENT: Socket;
-}
-
-/// The client that is answered here, for what would outlive it otherwise. There is one wherever
-/// a request is answered.
-pub fn client() -> Socket {
-    CLIENT.get()
-}
-
 /// Serves a connection until it ends.
 pub async fn serve(socket: Socket, place: Place, peer: Peer, keeper: Rc<Keeper>) {
     let mut session = Session::new(socket.clone());
@@ -46,8 +36,7 @@ pub async fn serve(socket: Socket, place: Place, peer: Peer, keeper: Rc<Keeper>)
             }
         };
         place.work();
-        let answering = answer::answer(&keeper, &mut session, &peer, frame);
-        let reply = CLIENT.scope(socket.clone(), answering).await;
+        let reply = answer::answer(&keeper, &mut session, &peer, frame).await;
         if write(&socket, &place, reply).await.is_err() {
             // A prompt does not wait for ever. The next one is to ask again.
             if let Some(project) = session.loading() {

@@ -69,8 +69,7 @@ impl Answer {
         let longest = self.values.iter().map(Sealed::byte_count).max().unwrap_or(0);
         let mut scratch = arena::scratch();
         let (value, window) = scratch.take(longest, self.frame_bytes() - sent);
-        let filled = self.fill(sent, value, window);
-        stack::burn();
+        let filled = stack::burn_after(|| self.fill(sent, value, window));
         Ok(send(&window[..filled?]))
     }
 

@@ -8,6 +8,7 @@ use super::asking::Asks;
 use super::door::Door;
 use super::mounts::{Handed, Mounts};
 use super::record::Dues;
+use super::roster::Socket;
 use super::staging::Staging;
 use super::timer::Timing;
 use crate::audit::recorder::Recorder;
@@ -176,7 +177,8 @@ impl Keeper {
             Found::Plain => {
                 let opening = Opening::begin();
                 let (places, spawner) = (&self.places, &self.spawner);
-                match stack::burn_after(|| store::open(places, spawner, None, false, opening)) {
+                match stack::burn_deep_after(|| store::open(places, spawner, None, false, opening))
+                {
                     Ok(open) => State::Open { open, stale: None },
                     Err(refusal) => State::Unusable(refusal),
                 }
@@ -230,7 +232,7 @@ impl Keeper {
     }
 
     /// Opens the vault. A failure waits the longer the more there were, and nobody else does.
-    pub async fn unlock(&self, ask: Unlock) -> Result<(), Refusal> {
+    pub async fn unlock(&self, ask: Unlock, client: &Socket) -> Result<(), Refusal> {
         self.lock_if_over();
         self.examine();
         let most = self.config.lock.hard();
@@ -247,7 +249,7 @@ impl Keeper {
             );
         }
         let _inside = self.unlocks.enter()?;
-        let result = self.unlock_once(ask, Opening::begin()).await;
+        let result = self.unlock_once(ask, client, Opening::begin()).await;
         self.hold_back(result).await
     }
 
@@ -272,9 +274,14 @@ impl Keeper {
     }
 
     /// Opens nothing if the vault was locked since that opening began.
-    async fn unlock_once(&self, ask: Unlock, opening: Opening) -> Result<(), Refusal> {
+    async fn unlock_once(
+        &self,
+        ask: Unlock,
+        client: &Socket,
+        opening: Opening,
+    ) -> Result<(), Refusal> {
         let is_typed = self.is_typed(&ask.key).await;
-        let passphrase = self.passphrase_of(ask.key, || !self.is_open()).await?;
+        let passphrase = self.passphrase_of(ask.key, client, || !self.is_open()).await?;
         let deriving = self.deriving.lock().await;
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
         let known = match &*self.state.borrow() {
@@ -458,7 +465,7 @@ impl Keeper {
 
 /// Runs it off the loop, and leaves nothing of it on that thread's stack.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    spawn_blocking(|| stack::burn_after(work))
+    spawn_blocking(|| stack::burn_deep_after(work))
         .await
         .expect("blocking work neither panics nor is cancelled")
 }

@@ -155,10 +155,11 @@ fn told(verdict: &Verdict) -> Verified {
 impl Keeper {
     /// Has the audit log begin, or go on, as the identity's own.
     pub fn adopt(&self) {
-        if let Ok(identity) = Identity::kept() {
-            self.audit.adopt(&Root::of(&identity));
-            stack::burn_deep();
-        }
+        stack::burn_deep_after(|| {
+            if let Ok(identity) = Identity::kept() {
+                self.audit.adopt(&Root::of(&identity));
+            }
+        });
     }
 
     /// Writes the anchor of the audit log that is due. An older one never comes after a newer.

@@ -5,10 +5,10 @@
 //! unattended changes neither.
 
 use super::asking::hung_up;
-use super::connection::client;
 use super::keeper::{Keeper, blocking};
 use super::keyring;
 use super::pinentry::Way;
+use super::roster::Socket;
 use crate::vault::sealed::Opening;
 use crate::vault::unsealing::{self, Passphrase, Sealing};
 use crate::vault::{rekeying, seal, store};
@@ -39,16 +39,16 @@ impl Keeper {
     }
 
     /// Seals the identity anew; the vault stays as it is, open or locked.
-    pub async fn reseal(&self, ask: Reseal) -> Result<(), Refusal> {
+    pub async fn reseal(&self, ask: Reseal, client: &Socket) -> Result<(), Refusal> {
         let _inside = self.unlocks.enter()?;
-        let done = self.reseal_once(ask).await;
+        let done = self.reseal_once(ask, client).await;
         self.hold_back(done).await?;
         tracing::info!("identity sealed anew");
         Ok(())
     }
 
-    async fn reseal_once(&self, ask: Reseal) -> Result<(), Refusal> {
-        let passphrase = self.passphrase_of(ask.key, || true).await?;
+    async fn reseal_once(&self, ask: Reseal, client: &Socket) -> Result<(), Refusal> {
+        let passphrase = self.passphrase_of(ask.key, client, || true).await?;
         let reseal = async |sealing| {
             let _deriving = self.deriving.lock().await;
             let (places, spawner) = (self.places.clone(), self.spawner.clone());
@@ -58,10 +58,11 @@ impl Keeper {
     }
 
     /// What a key has for the identity; nothing if that needs no human, or if it is not wanted
-    /// any more when the screen is free for a pinentry.
+    /// any more when the screen is free for a pinentry. No dialog outlives the client.
     pub(super) async fn passphrase_of(
         &self,
         key: Key,
+        client: &Socket,
         is_wanted: impl Fn() -> bool,
     ) -> Result<Option<Passphrase>, Refusal> {
         let passphrase = match key {
@@ -71,10 +72,9 @@ impl Keeper {
             }
             Key::Passphrase(passphrase) => Passphrase::typed(passphrase),
             Key::Pinentry(screen) => {
-                let client = client();
                 let typed = tokio::select! {
                     typed = self.ask_passphrase(&screen, is_wanted) => typed?,
-                    () = hung_up(&client) => return Err(Refusal::Denied),
+                    () = hung_up(client) => return Err(Refusal::Denied),
                 };
                 return Ok(typed.map(Passphrase::typed));
             }
@@ -135,15 +135,15 @@ impl Keeper {
     }
 
     /// Gives the vault a new identity.
-    pub async fn rekey(&self, key: Key) -> Result<(), Refusal> {
+    pub async fn rekey(&self, key: Key, client: &Socket) -> Result<(), Refusal> {
         let _inside = self.unlocks.enter()?;
-        let done = self.rekey_once(key).await;
+        let done = self.rekey_once(key, client).await;
         self.hold_back(done).await
     }
 
-    async fn rekey_once(&self, key: Key) -> Result<(), Refusal> {
+    async fn rekey_once(&self, key: Key, client: &Socket) -> Result<(), Refusal> {
         self.open()?;
-        let passphrase = self.passphrase_of(key, || true).await?;
+        let passphrase = self.passphrase_of(key, client, || true).await?;
         // In the order of `init`.
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
         let open = self.open()?;

@@ -5,25 +5,17 @@ const SHALLOW_BYTES: usize = 16 * 1024;
 /// How deep age, JSON and their cryptography go, in bytes.
 const DEEP_BYTES: usize = 192 * 1024;
 
-/// Overwrites what a call that has just returned left below, if it handled one value.
-#[inline(never)]
-pub fn burn() {
-    let mut below = [0u8; SHALLOW_BYTES];
-    std::hint::black_box(&mut below);
-    copy_zeroes(&mut below);
+/// Calls it, and then overwrites what it left, if it handled one value at a time. It has a
+/// frame of its own: what the compiler puts into the caller's would lie above what is
+/// overwritten.
+pub fn burn_after<T>(work: impl FnOnce() -> T) -> T {
+    let done = call(work);
+    burn();
+    done
 }
 
 /// The same, after a whole vault, an identity or a passphrase.
-#[inline(never)]
-pub fn burn_deep() {
-    let mut below = [0u8; DEEP_BYTES];
-    std::hint::black_box(&mut below);
-    copy_zeroes(&mut below);
-}
-
-/// Calls it, and then overwrites what it left. It has a frame of its own: what the compiler
-/// puts into the caller's would lie above what is overwritten.
-pub fn burn_after<T>(work: impl FnOnce() -> T) -> T {
+pub fn burn_deep_after<T>(work: impl FnOnce() -> T) -> T {
     let done = call(work);
     burn_deep();
     done
@@ -32,6 +24,20 @@ pub fn burn_after<T>(work: impl FnOnce() -> T) -> T {
 #[inline(never)]
 fn call<T>(work: impl FnOnce() -> T) -> T {
     work()
+}
+
+#[inline(never)]
+fn burn() {
+    let mut below = [0u8; SHALLOW_BYTES];
+    std::hint::black_box(&mut below);
+    copy_zeroes(&mut below);
+}
+
+#[inline(never)]
+fn burn_deep() {
+    let mut below = [0u8; DEEP_BYTES];
+    std::hint::black_box(&mut below);
+    copy_zeroes(&mut below);
 }
 
 /// Registers that a short copy has used keep what it copied, other ones for other lengths,
