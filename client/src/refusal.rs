@@ -57,7 +57,7 @@ pub(crate) fn failure(refusal: &Refusal) -> Failure {
         | Refusal::Denied
         | Refusal::Muted(_)
         | Refusal::NoPinentry
-        | Refusal::NotAsked
+        | Refusal::PinentryFailed
         | Refusal::NotRecorded(_) => about_asks(refusal),
         Refusal::RecipientExists => Failure::failed("that recipient can read the vault already"),
         Refusal::NoSuchRecipient => Failure::failed("there is no such recipient")
@@ -140,7 +140,7 @@ fn about_asks(refusal: &Refusal) -> Failure {
         }
         Refusal::NoPinentry => refused("there is no pinentry that could ask".to_owned())
             .hint("install one (`apt install pinentry-curses`), or name it: `keyagent doctor`"),
-        Refusal::NotAsked => refused("nobody could be asked: the pinentry failed".to_owned())
+        Refusal::PinentryFailed => refused("nobody could answer: the pinentry failed".to_owned())
             .hint("`keyagent doctor` names the agent's log, which says how"),
         Refusal::NotRecorded(errno) => {
             let cause = errno_text(*errno);

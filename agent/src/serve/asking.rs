@@ -198,7 +198,7 @@ pub async fn ask(
             Ok(())
         }
         Outcome::Denied => Err(Refusal::Denied),
-        Outcome::Unasked => Err(Refusal::NotAsked),
+        Outcome::Unasked => Err(Refusal::PinentryFailed),
         Outcome::Muted(left) => Err(Refusal::Muted(left)),
         Outcome::Locked => Err(Refusal::Locked),
     }

@@ -114,7 +114,7 @@ impl Way {
             Ok(Done::No) => Err(Refusal::Denied),
             Err(broken) => {
                 failed(&broken);
-                Err(Refusal::NotAsked)
+                Err(Refusal::PinentryFailed)
             }
         }
     }

@@ -119,7 +119,7 @@ pub fn is_failed_unlock(refusal: &Refusal) -> bool {
             | Refusal::Vault { .. }
             | Refusal::Unsealer(_)
             | Refusal::Denied
-            | Refusal::NotAsked
+            | Refusal::PinentryFailed
             | Refusal::Helper
     )
 }

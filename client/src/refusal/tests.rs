@@ -59,7 +59,7 @@ fn all() -> Vec<(Refusal, Kind, &'static str)> {
         (Refusal::Denied, Kind::Refused, "denied"),
         (Refusal::Muted(300), Kind::Refused, "nothing is asked for 5m"),
         (Refusal::NoPinentry, Kind::Refused, "no pinentry"),
-        (Refusal::NotAsked, Kind::Refused, "nobody could be asked"),
+        (Refusal::PinentryFailed, Kind::Refused, "nobody could answer"),
         (Refusal::NotRecorded(28), Kind::Failed, "no space left on device; nothing is handed out"),
         (Refusal::Unsealer(Unsealer::NoKeyring), Kind::Locked, "no OS keyring"),
         (Refusal::RecipientExists, Kind::Failed, "can read the vault already"),

@@ -105,8 +105,8 @@ pub enum Refusal {
     TooLong(u64),
     /// A helper process could not be started, or failed.
     Helper,
-    /// Nobody was asked: the pinentry failed before it could show anything.
-    NotAsked,
+    /// The pinentry failed, so that nobody could answer.
+    PinentryFailed,
 }
 
 /// What is wrong with what opens the identity without a passphrase.

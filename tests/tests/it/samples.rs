@@ -37,7 +37,7 @@ variants!(refusal_name, REFUSALS, Refusal: Version UnknownOp Malformed TooLarge 
     VaultExists NeedsPassphrase WrongPassphrase BadRecipient Vault NotWritten Conflict NoSuchSecret
     NoSuchVersion Exists Unbound NoSuchProfile NotAllowed Changed ExecOnly Unsafe Manifest
     NoOriginal NoAnswer NeedsAnswer Denied Muted NoPinentry NotRecorded Unsealer RecipientExists
-    NoSuchRecipient OwnRecipient TooLong Helper NotAsked);
+    NoSuchRecipient OwnRecipient TooLong Helper PinentryFailed);
 variants!(unsealer_name, UNSEALERS, Unsealer: Missing Unreadable NotPrivate NotIdentity NotForUs
     Plugin NoKeyring EmptyKeyring NoSsh Sealed);
 variants!(vault_fault_name, VAULT_FAULTS, VaultFault: Missing Unreadable NotRegular Owner Mode
@@ -235,7 +235,7 @@ pub fn refusals() -> Vec<Refusal> {
         Refusal::OwnRecipient,
         Refusal::TooLong(28_800),
         Refusal::Helper,
-        Refusal::NotAsked,
+        Refusal::PinentryFailed,
     ];
     refusals.extend(unsealers().into_iter().map(Refusal::Unsealer));
     refusals.extend(limits().into_iter().map(Refusal::TooLarge));
