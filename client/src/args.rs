@@ -57,8 +57,7 @@ pub(crate) enum Verb {
     /// Change the passphrase, or what opens the vault instead of one
     Passphrase(PassphraseArgs),
     /// Who else can read the vault file
-    #[command(subcommand)]
-    Recipients(Recipients),
+    Recipients(RecipientsArgs),
     /// Give the vault a new identity, so that a copy of the old one opens nothing new
     Rekey(RekeyArgs),
     /// Forget every value until the next unlock
@@ -343,6 +342,13 @@ pub(crate) struct PassphraseArgs {
 }
 
 /// See [`Verb::Recipients`].
+#[derive(Args)]
+pub(crate) struct RecipientsArgs {
+    #[command(subcommand)]
+    pub(crate) what: Option<Recipients>,
+}
+
+/// What of them; to list them, if nothing is said.
 #[derive(Subcommand)]
 pub(crate) enum Recipients {
     /// List them, the vault's own first

@@ -6,6 +6,7 @@
 use crate::refusal;
 use crate::report::{Failure, Kind, cause};
 use crate::tty::Progress;
+use keyagent_wire::request::{Key, Unlock};
 use keyagent_wire::socket::{self, Place, Surroundings};
 use keyagent_wire::{Limit, Refusal, Reply, Request, codec, frame};
 use nix::errno::Errno;
@@ -236,8 +237,9 @@ impl Read for Patient<'_> {
 fn patience(request: &Request) -> (u64, &'static str) {
     match request {
         Request::Init(_) => (UNLOCK_SECONDS_MAX, "making the vault…"),
-        Request::Unlock(_) => (UNLOCK_SECONDS_MAX, "unlocking…"),
         // A pinentry may draw on our terminal meanwhile.
+        Request::Unlock(Unlock { key: Key::Pinentry(_), .. }) => (UNLOCK_SECONDS_MAX, ""),
+        Request::Unlock(_) => (UNLOCK_SECONDS_MAX, "unlocking…"),
         Request::Ask(_) => (ASK_SECONDS_MAX, ""),
         Request::Reseal(_) | Request::Rekey { .. } => (UNLOCK_SECONDS_MAX, "sealing anew…"),
         Request::AddRecipient { .. } | Request::RemoveRecipient { .. } | Request::Commit => {

@@ -4,7 +4,7 @@ use crate::report::{self, Failure, Kind, cause};
 use crate::session::ask_passphrase;
 use crate::tty::Tty;
 use keyagent_wire::request::{Key, Seal};
-use keyagent_wire::{VALUE_BYTES_MAX, Value};
+use keyagent_wire::{Refusal, Reply, VALUE_BYTES_MAX, Value};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, RawFd};
@@ -41,6 +41,14 @@ pub(crate) fn current_key(fd: Option<RawFd>) -> Result<Key, Failure> {
     let prompt = "passphrase of the vault now (Enter if it needs none): ";
     let typed = ask_passphrase(&mut tty, prompt)?;
     Ok(if typed.byte_count() > 0 { Key::Passphrase(typed) } else { Key::Stored })
+}
+
+/// What the agent says of such a key; where nobody could be asked for it, how to give it.
+pub(crate) fn answered(reply: Reply) -> Result<Reply, Failure> {
+    if matches!(reply, Reply::Refused(Refusal::NeedsPassphrase)) {
+        terminal()?;
+    }
+    Ok(reply)
 }
 
 /// What shall seal the identity, as the line says.

@@ -31,7 +31,7 @@ pub(crate) fn run(args: PassphraseArgs) -> Result<(), Failure> {
     };
     // On a connection of its own: a human may have taken longer than one is kept.
     let reply = start::connect()?.ask(&Request::Reseal(Reseal { key, seal }), &[])?;
-    match accept_at(reply, &status.vault_path)? {
+    match accept_at(passphrase::answered(reply)?, &status.vault_path)? {
         Reply::Done => {}
         _ => return Err(unexpected()),
     }

@@ -1,16 +1,16 @@
 //! `recipients`: who else can read the vault file.
 
-use crate::args::Recipients;
+use crate::args::{Recipients, RecipientsArgs};
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use keyagent_wire::{Reply, Request, SecretName, escape};
 
 /// Lists them, or changes who they are.
-pub(crate) fn run(what: Recipients) -> Result<(), Failure> {
-    match what {
-        Recipients::List => list(),
-        Recipients::Add { recipient } => add(recipient),
-        Recipients::Rm { recipient } => remove(recipient),
+pub(crate) fn run(args: RecipientsArgs) -> Result<(), Failure> {
+    match args.what {
+        None | Some(Recipients::List) => list(),
+        Some(Recipients::Add { recipient }) => add(recipient),
+        Some(Recipients::Rm { recipient }) => remove(recipient),
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn run(args: &RekeyArgs) -> Result<(), Failure> {
     let key = passphrase::current_key(args.passphrase_fd)?;
     // On a connection of its own: a human may have taken longer than one is kept.
     let reply = start::connect()?.ask(&Request::Rekey { key }, &[])?;
-    match accept_at(reply, &path)? {
+    match accept_at(passphrase::answered(reply)?, &path)? {
         Reply::Done => {}
         _ => return Err(unexpected()),
     }

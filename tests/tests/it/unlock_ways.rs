@@ -246,11 +246,14 @@ fn the_verbs_do_it_and_say_so() {
         .code(0)
         .complains("the passphrase is changed");
     opens(&home, key(NEW));
+    // Where there is no terminal, it says how a passphrase is given.
+    bash("setsid -w keyagent rekey").fails(2).complains("--passphrase-fd 3");
     bash(&format!("keyagent rekey --passphrase-fd 4 {fds}")).code(0).complains("new identity");
     let other = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
     home.keyagent(["recipients", "add", other]).run().code(0);
     let listed = home.keyagent(["recipients", "list"]).run().quietly().stdout_text();
     assert!(listed.lines().nth(1) == Some(other), "{listed}");
+    home.keyagent(["recipients"]).run().quietly().prints(&listed);
     let removed = home.keyagent(["recipients", "rm", other]).run().code(0);
     assert_eq!(removed.stdout_text(), "ways/canary\n", "what is to be rotated");
     removed.complains("could read what is printed here");
