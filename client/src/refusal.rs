@@ -138,8 +138,8 @@ fn about_asks(refusal: &Refusal) -> Failure {
             refused(format!("denied too often: nothing is asked for {left}"))
                 .hint("`keyagent lock`, then `keyagent unlock`, begins anew")
         }
-        Refusal::NoPinentry => refused("there is no pinentry that could ask".to_owned())
-            .hint("install one (`apt install pinentry-curses`), or name it: `keyagent doctor`"),
+        Refusal::NoPinentry => refused("nobody can be asked: no pinentry for here".to_owned())
+            .hint("it wants a terminal or a display, and a program: `keyagent doctor` names it"),
         Refusal::PinentryFailed => refused("nobody could answer: the pinentry failed".to_owned())
             .hint("`keyagent doctor` names the agent's log, which says how"),
         Refusal::NotRecorded(errno) => {
