@@ -82,6 +82,9 @@ fn line(event: &Event) -> String {
     if !how.is_empty() {
         line.push_str(&format!(" ({how})"));
     }
+    if let Some(why) = refusal(&event.what) {
+        line.push_str(&format!(": {why}"));
+    }
     if let What::Lost(count) = event.what {
         line.push_str(&format!(" ({count})"));
     }
@@ -135,7 +138,8 @@ fn object(event: &Event) -> Vec<u8> {
         .number("seq", event.seq)
         .text("time", &date::rfc3339(event.time))
         .text("event", what)
-        .text_or_null("how", Some(how).filter(|how| !how.is_empty()));
+        .text_or_null("how", Some(how).filter(|how| !how.is_empty()))
+        .text_or_null("refusal", refusal(&event.what));
     if let What::Lost(count) = event.what {
         object = object.number("count", count);
     }
@@ -163,6 +167,14 @@ fn process_object(by: &Process) -> Vec<u8> {
         .end()
 }
 
+/// The name of the refusal, where the log has one.
+fn refusal(what: &What) -> Option<&str> {
+    match what {
+        What::RefusedFor(_, why) => Some(why.as_str()),
+        _ => None,
+    }
+}
+
 fn words(what: What) -> (&'static str, &'static str) {
     match what {
         What::Started => ("started", ""),
@@ -172,7 +184,7 @@ fn words(what: What) -> (&'static str, &'static str) {
         What::UnlockFailed => ("unlock failed", ""),
         What::Locked(why) => ("locked", why_word(why)),
         What::Released(way) => ("released", way_word(way)),
-        What::Refused(way) => ("refused", way_word(way)),
+        What::Refused(way) | What::RefusedFor(way, _) => ("refused", way_word(way)),
         What::Allowed => ("allowed by the human", ""),
         What::Denied => ("denied by the human", ""),
         What::Changed(deed) => ("changed", deed_word(deed)),
@@ -225,6 +237,7 @@ fn deed_word(deed: Deed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyagent_wire::event::Reason;
 
     fn event() -> Event {
         Event {
@@ -259,6 +272,16 @@ mod tests {
         let json = String::from_utf8(object(&event())).expect("UTF-8");
         assert!(json.starts_with(r#"{"seq":7,"time":"1970-01-02T00:00:00Z","event":"released""#));
         assert!(json.contains(r#""secrets":[{"name":"a/B","version":3}]"#), "{json}");
+        assert!(json.contains(r#""how":"exec","refusal":null,"#), "{json}");
         assert!(json.contains(r#""assistant":"claude","unverified":[{"pid":42"#), "{json}");
+    }
+    #[test]
+    fn a_refusal_says_why() {
+        let why = Reason::new("exec-only").expect("a name");
+        let event = Event { what: What::RefusedFor(Way::Export, why), ..event() };
+        assert!(line(&event).contains("  refused (export): exec-only  a/B@3  in "));
+        let json = String::from_utf8(object(&event)).expect("UTF-8");
+        let wanted = r#""event":"refused","how":"export","refusal":"exec-only","#;
+        assert!(json.contains(wanted), "{json}");
     }
 }

@@ -4,7 +4,7 @@
 use crate::crash::Mounted;
 use keyagent_tests::wire::{done, refused, secret, value};
 use keyagent_tests::{Home, Wire, eventually};
-use keyagent_wire::event::{Deed, Event, LogFault, Verified, Way, What, Why};
+use keyagent_wire::event::{Deed, Event, LogFault, Reason, Verified, Way, What, Why};
 use keyagent_wire::request::{Audit, Channel, Key, Reseal, Resolve, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request};
 use std::fs::{self, File, Permissions};
@@ -38,6 +38,10 @@ fn verified(wire: &mut Wire) -> Verified {
     }
 }
 
+fn refused_for(way: Way, why: &str) -> What {
+    What::RefusedFor(way, Reason::new(why).expect("a name"))
+}
+
 fn log(home: &Home) -> PathBuf {
     home.state().join("audit.log")
 }
@@ -68,15 +72,15 @@ fn whatever_happens_is_on_record_by_name_and_never_by_value() {
         What::Made,
         What::Changed(Deed::Set),
         What::Changed(Deed::Set),
-        What::Refused(Way::Exec),
+        refused_for(Way::Exec, "not-allowed"),
         What::Changed(Deed::Allowed),
         What::Released(Way::Exec),
         What::Released(Way::Export),
         What::Released(Way::Load),
         What::Released(Way::Get),
-        What::Refused(Way::Get),
+        refused_for(Way::Get, "no-such-secret"),
         What::Locked(Why::Asked),
-        What::Refused(Way::Export),
+        refused_for(Way::Export, "locked"),
         What::Unlocked,
         What::Changed(Deed::Moved),
         What::Changed(Deed::Removed),
@@ -122,6 +126,34 @@ fn the_log_is_told_to_humans_and_to_tools() {
     let text = home.keyagent(["audit", "verify"]).run().quietly().stdout_text();
     assert!(text.contains(" events, all as they were written; "), "{text}");
     home.keyagent(["audit", "verify", "--json"]).run().fails(2);
+}
+
+#[test]
+fn the_log_says_why_nothing_was_handed_out() {
+    let (home, _agent) = Home::with_vault();
+    let run = |args: &[&str]| home.keyagent(args).run();
+    home.keyagent(["set", "audit/KEY", "--exec-only"]).stdin(home.canary()).run().code(0);
+    home.write("keyagent.toml", "[env]\nA_KEY = \"audit/KEY\"\n");
+    let told = |way: &str, why: &str| {
+        let line = home.keyagent(["audit", "-n", "1"]).run().quietly().stdout_text();
+        assert!(line.contains(&format!("  refused ({way}): {why}  ")), "{line}");
+        let json = home.keyagent(["audit", "-n", "1", "--json"]).run().quietly().stdout_text();
+        let wanted = format!("\"event\":\"refused\",\"how\":\"{way}\",\"refusal\":\"{why}\",");
+        assert!(json.contains(&wanted), "{json}");
+    };
+    run(&["exec", "--", "true"]).fails(3);
+    told("exec", "not-allowed");
+    run(&["allow", "--yes"]).code(0);
+    run(&["export"]).fails(3);
+    told("export", "exec-only");
+    run(&["get", "audit/NONE"]).fails(6);
+    told("get", "no-such-secret");
+    run(&["lock"]).code(0);
+    run(&["exec", "--", "true"]).fails(4);
+    told("exec", "locked");
+    run(&["unlock"]).code(0);
+    let json = home.keyagent(["audit", "-n", "1", "--json"]).run().quietly().stdout_text();
+    assert!(json.contains("\"event\":\"unlocked\",\"how\":null,\"refusal\":null,"), "{json}");
 }
 
 #[test]
