@@ -8,7 +8,7 @@ use crate::session::{Session, unexpected};
 use crate::verbs::status::SCHEMA;
 use keyagent_wire::event::{Deed, Event, LogFault, Process, Verified, Way, What, Why};
 use keyagent_wire::request::Audit;
-use keyagent_wire::{Reply, Request, SecretName, escape};
+use keyagent_wire::{Refusal, Reply, Request, SecretName, escape};
 use std::collections::VecDeque;
 
 /// Does what was asked.
@@ -20,7 +20,8 @@ pub(crate) fn run(args: AuditArgs) -> Result<(), Failure> {
 }
 
 fn tell(args: &AuditArgs) -> Result<(), Failure> {
-    let events = newest(args)?;
+    let mut session = Session::begin()?;
+    let events = newest(&mut session, args)?;
     let text = if args.json {
         let list = json::list(events.iter().map(object));
         let mut text = Object::new().number("schema", SCHEMA).raw("events", &list).end();
@@ -29,12 +30,27 @@ fn tell(args: &AuditArgs) -> Result<(), Failure> {
     } else {
         events.iter().map(line).collect::<String>().into_bytes()
     };
-    report::answer(&text)
+    report::answer(&text)?;
+    match &args.secret {
+        Some(name) if events.is_empty() && args.count > 0 => none_about(&mut session, name),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A name that was mistyped looks like a secret that nobody had. A locked vault cannot tell.
+fn none_about(session: &mut Session, name: &SecretName) {
+    report::note(format!("no events about `{name}`"));
+    let absent = Refusal::NoSuchSecret(vec![name.clone()]);
+    let show = Request::Show { name: name.clone() };
+    if let Ok(None) = session.ask_unless(&show, &absent) {
+        report::hint("there is no such secret: `keyagent list` shows the names");
+    }
 }
 
 /// Page by page, from the newest back.
-fn newest(args: &AuditArgs) -> Result<VecDeque<Event>, Failure> {
-    let (mut session, mut all) = (Session::begin()?, VecDeque::new());
+fn newest(session: &mut Session, args: &AuditArgs) -> Result<VecDeque<Event>, Failure> {
+    let mut all = VecDeque::new();
     loop {
         let count = args.count.saturating_sub(all.len() as u32);
         let before = all.front().map(|event: &Event| event.seq);

@@ -157,6 +157,29 @@ fn the_log_says_why_nothing_was_handed_out() {
 }
 
 #[test]
+fn a_name_that_no_event_has_is_said_beside_an_empty_answer() {
+    let (home, _agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    home.keyagent(["mv", "audit/KEY", "audit/MOVED"]).run().code(0);
+    let about =
+        |name: &str, more: &str| home.keyagent(["audit", "--secret", name, more]).run().code(0);
+    let before = verified(&mut home.wire()).good;
+    let note = "keyagent: no events about `audit/KYE`";
+    let hint = "keyagent: hint: there is no such secret: `keyagent list` shows the names\n";
+    let empty = "{\"schema\":1,\"events\":[]}\n";
+    for (more, stdout) in [("-n9", ""), ("--json", empty)] {
+        let output = about("audit/KYE", more).prints(stdout);
+        assert_eq!(output.stderr_text(), format!("{note}\n{hint}"));
+    }
+    assert_eq!(about("audit/KYE", "-n0").quietly().stdout_text(), "", "nothing was asked for");
+    assert!(!about("audit/KEY", "-n9").quietly().stdout_text().is_empty(), "it was one");
+    assert_eq!(verified(&mut home.wire()).good, before, "to look is no event");
+    home.keyagent(["lock"]).run().code(0);
+    let output = about("audit/KYE", "--json").prints(empty);
+    assert_eq!(output.stderr_text(), format!("{note}\n"), "who knows, while it is locked");
+}
+
+#[test]
 fn a_long_log_is_told_page_by_page() {
     let (home, _agent) = Home::with_vault();
     home.wire().put("audit/KEY", home.canary().as_bytes());
