@@ -3,13 +3,17 @@
 use crate::args::{AuditArgs, AuditCheck};
 use crate::date;
 use crate::json::{self, Object};
+use crate::project::pasted;
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use crate::verbs::status::SCHEMA;
-use keyagent_wire::event::{Deed, Event, LogFault, Process, Verified, Way, What, Why};
+use keyagent_wire::event::{Bad, Deed, Event, LogFault, Process, Verified, Way, What, Why};
 use keyagent_wire::request::Audit;
 use keyagent_wire::{Refusal, Reply, Request, SecretName, escape};
 use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Does what was asked.
 pub(crate) fn run(args: AuditArgs) -> Result<(), Failure> {
@@ -65,25 +69,59 @@ fn newest(session: &mut Session, args: &AuditArgs) -> Result<VecDeque<Event>, Fa
 }
 
 fn verify() -> Result<(), Failure> {
-    let Reply::Verified(verified) = Session::begin()?.ask(&Request::VerifyAudit)? else {
+    let mut session = Session::begin()?;
+    let Reply::Verified(verified) = session.ask(&Request::VerifyAudit)? else {
         return Err(unexpected());
     };
     match verified.bad {
         None => report::answer(good(&verified).as_bytes()),
         Some(bad) => {
-            let fault = match bad.fault {
-                LogFault::Changed => "was changed, or is not ours",
-                LogFault::Missing => "is missing",
-                LogFault::Order => "is at the wrong place",
-                LogFault::Epoch => "is sealed by the key of another time",
-                LogFault::Unreadable => "cannot be read",
-            };
-            let text = format!("the audit log was tampered with: event {} {fault}", bad.seq);
-            Err(Failure::failed(text).hint(format!(
-                "{} events are good; `keyagent audit` shows the log as it is",
-                verified.good
-            )))
+            let log = session.status()?.log_path;
+            let state = Path::new(OsStr::from_bytes(&log)).parent();
+            Err(tampered(&verified, bad, state.unwrap_or(Path::new("/"))))
         }
+    }
+}
+
+/// What was found, and what a human does about it. Only what is kept aside while no agent
+/// writes it ends the complaint: a running agent knows that its log was longer.
+fn tampered(verified: &Verified, bad: Bad, state: &Path) -> Failure {
+    let (place, evidence) = (pasted(state), pasted(&evidence(state)));
+    let failure = Failure::failed(found(bad))
+        .hint(format!("{} events are good; `keyagent audit` shows the log as it is", verified.good))
+        .hint(format!("it lies in {place}, and is evidence: change nothing in it"));
+    // A second agent of the same user has a log of its own, and nobody says whose is whose.
+    let (failure, logs) = match state.join("audit-2.lock").exists() {
+        true => (failure.hint("more than one agent wrote logs there: stop each first"), "audit*.*"),
+        false => (failure, "audit.*"),
+    };
+    failure.hint(format!(
+        "`keyagent stop; mkdir -m 700 {evidence} && mv {place}/{logs} {evidence} && keyagent \
+         unlock` keeps it aside and begins a new log"
+    ))
+}
+
+/// What `doctor` says of it, too.
+pub(crate) fn found(bad: Bad) -> String {
+    let fault = match bad.fault {
+        LogFault::Changed => "was changed, or is not ours",
+        LogFault::Missing => "is missing",
+        LogFault::Order => "is at the wrong place",
+        LogFault::Epoch => "is sealed by the key of another time",
+        LogFault::Unreadable => "cannot be read",
+    };
+    format!("the audit log was tampered with: event {} {fault}", bad.seq)
+}
+
+/// The first name that is free.
+fn evidence(state: &Path) -> PathBuf {
+    let mut number = 1;
+    loop {
+        let path = state.join(format!("evidence-{number}"));
+        if path.symlink_metadata().is_err() {
+            return path;
+        }
+        number += 1;
     }
 }
 
