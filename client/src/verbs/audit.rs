@@ -125,7 +125,8 @@ fn evidence(state: &Path) -> PathBuf {
     }
 }
 
-fn good(verified: &Verified) -> String {
+/// The same, where nothing was.
+pub(crate) fn good(verified: &Verified) -> String {
     let Verified { good, unanchored, .. } = verified;
     format!("{good} events, all as they were written; {unanchored} since the last anchor\n")
 }
