@@ -259,7 +259,7 @@ impl Report {
                 .text("check", findings::name(finding.check))
                 .text("grade", findings::grade(finding.grade))
                 .text("words", &words)
-                .text_or_null("mend", findings::mend(finding))
+                .text_or_null("mend", findings::mend(finding).as_deref())
                 .end()
         });
         let level = if findings::is_full(health) { "full" } else { "degraded" };

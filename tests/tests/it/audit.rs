@@ -397,7 +397,8 @@ fn needs_root_t78_a_log_that_cannot_be_written_releases_nothing_and_locks() {
     let refusal = refused(wire.ask(&Request::Resolve(resolve)));
     assert_eq!(refusal, Refusal::NotRecorded(nix::libc::ENOSPC));
     let told = home.keyagent(["get", "audit/KEY"]).run().fails(1);
-    told.complains("cannot write the audit log").complains("df ");
+    let hint = format!("`df {}` shows", state.display());
+    told.complains("cannot write the audit log").complains(&hint);
     done(wire.ask(&Request::Lock));
     assert_eq!(wire.get("audit/KEY"), Err(Refusal::Locked));
     fs::remove_file(filler).expect("it is ours");

@@ -54,7 +54,9 @@ fn the_pinentry_is_named_or_what_mends_it() {
     let output = home.keyagent(["doctor"]).run().code(1);
     let sheet = output.stdout_text();
     assert!(sheet.contains("bad  pinentry: the pinentry of config.toml cannot be"), "{sheet}");
-    assert!(sheet.contains("`grep pinentry ~/.config/keyagent/config.toml`"), "{sheet}");
+    let config = home.config().join("config.toml");
+    let mend = format!("`grep pinentry {}`", config.display());
+    assert!(sheet.contains(&mend), "where it is, not where it is by default: {sheet}");
     let json = home.keyagent(["doctor", "--json"]).run().stdout_text();
     assert!(json.contains("{\"check\":\"pinentry\",\"grade\":\"bad\","), "{json}");
     assert!(json.contains("\"mend\":\"`grep pinentry "), "{json}");
@@ -146,7 +148,8 @@ fn needs_root_a_log_that_cannot_be_written_is_told_until_it_can() {
     let sheet = output.complains("audit").stdout_text();
     assert!(sheet.contains("bad  audit: the log cannot be written"), "{sheet}");
     assert!(sheet.contains("(read-only file system)"), "{sheet}");
-    assert!(sheet.contains("; last written 2") && sheet.contains("`df -h "), "{sheet}");
+    let mend = format!("`df -h {}`", state.display());
+    assert!(sheet.contains("; last written 2") && sheet.contains(&mend), "{sheet}");
     let json = home.keyagent(["doctor", "--json"]).run().stdout_text();
     assert!(json.contains("{\"check\":\"audit\",\"grade\":\"bad\","), "{json}");
     disk.read_only(false);
