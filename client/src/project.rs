@@ -3,6 +3,7 @@
 //! It never reads what is inside: the agent does, through the descriptor.
 
 use crate::report::{Failure, cause};
+use keyagent_wire::socket::{self, Surroundings};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, openat, readlink};
 use nix::sys::stat::{FileStat, Mode, fstat};
@@ -112,6 +113,21 @@ pub(crate) fn config_directory() -> Option<PathBuf> {
     let absolute =
         |variable| env::var_os(variable).map(PathBuf::from).filter(|path| path.is_absolute());
     absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|home| home.join(".config")))
+}
+
+/// `$XDG_STATE_HOME/keyagent`, by default `~/.local/state/keyagent`.
+pub(crate) fn state_directory() -> Option<PathBuf> {
+    let around = Surroundings {
+        xdg_state_home: env::var_os("XDG_STATE_HOME"),
+        home: env::var_os("HOME"),
+        ..Default::default()
+    };
+    socket::state_directory(&around)
+}
+
+/// The same, as a word that can be pasted.
+pub(crate) fn state_place() -> String {
+    state_directory().map_or_else(|| "~/.local/state/keyagent".to_owned(), |path| pasted(&path))
 }
 
 /// The failure where a manifest is needed and there is none.

@@ -2,7 +2,7 @@
 //!
 //! Every refusal has its words here, and only here.
 
-use crate::project::pasted;
+use crate::project::{pasted, state_place};
 use crate::report::{Failure, Kind, errno_text};
 use keyagent_wire::frame::VERSION;
 use keyagent_wire::{Limit, ManifestFault, NameError, Refusal, SecretName};
@@ -145,8 +145,10 @@ fn about_asks(refusal: &Refusal) -> Failure {
         Refusal::NotRecorded(errno) => {
             let cause = errno_text(*errno);
             let hint = match Errno::from_raw(*errno) {
-                Errno::ENOLCK => "eight agents write logs there: `keyagent stop` ends one",
-                _ => "`df ~/.local/state/keyagent` shows whether the disk is full",
+                Errno::ENOLCK => {
+                    "eight agents write logs there: `keyagent stop` ends one".to_owned()
+                }
+                _ => format!("`df {}` shows whether the disk is full", state_place()),
             };
             Failure::failed(format!("cannot write the audit log: {cause}; nothing is handed out"))
                 .hint(hint)

@@ -3,6 +3,7 @@
 //! Never one found on PATH, and never with a descriptor or a variable more than it needs.
 
 use crate::connection::{Connection, Haste, PROMPT_SECONDS_MAX};
+use crate::project::state_directory;
 use crate::report::{Failure, Kind, cause};
 use keyagent_wire::escape;
 use nix::errno::Errno;
@@ -148,10 +149,5 @@ fn not_started(why: &str) -> Failure {
 
 /// Where an agent that never answered would have written.
 fn log_path() -> Option<PathBuf> {
-    let around = keyagent_wire::socket::Surroundings {
-        xdg_state_home: env::var_os("XDG_STATE_HOME"),
-        home: env::var_os("HOME"),
-        ..Default::default()
-    };
-    Some(keyagent_wire::socket::state_directory(&around)?.join("agent.log"))
+    Some(state_directory()?.join("agent.log"))
 }

@@ -122,6 +122,8 @@ struct Read<'a> {
     event: Cow<'a, str>,
     #[serde(borrow)]
     how: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    refusal: Option<Cow<'a, str>>,
     count: Option<u64>,
     wall: u64,
     uid: Option<u32>,
@@ -149,6 +151,7 @@ struct ReadAncestor {
 pub fn told(json: &[u8], secret: Option<&SecretName>) -> Option<Told> {
     let read: Read<'_> = serde_json::from_slice(json).ok()?;
     let what = words::meaning(&read.event, read.how.as_deref(), read.count)?;
+    let what = words::because(what, read.refusal.as_deref());
     let secrets: Vec<_> = read.secrets.iter().filter_map(|text| parse_named(text)).collect();
     if secret.is_some_and(|wanted| secrets.iter().all(|(name, _)| name != wanted)) {
         return None;

@@ -5,7 +5,7 @@
 use super::chain::Fault;
 use super::event::What;
 use keyagent_wire::Refusal;
-use keyagent_wire::event::{Deed, LogFault, Way, What as Told, Why};
+use keyagent_wire::event::{Deed, LogFault, REASON_BYTES_MAX, Reason, Way, What as Told, Why};
 
 const WHYS: [(Why, &str); 9] = [
     (Why::Asked, "asked"),
@@ -66,7 +66,9 @@ pub fn of(what: What) -> Words {
     match what {
         What::Told(Told::Locked(why)) => ("locked", Some(word(&WHYS, why)), None),
         What::Told(Told::Released(way)) => ("released", Some(word(&WAYS, way)), None),
-        What::Told(Told::Refused(way)) => ("refused", Some(word(&WAYS, way)), None),
+        What::Told(Told::Refused(way) | Told::RefusedFor(way, _)) => {
+            ("refused", Some(word(&WAYS, way)), None)
+        }
         What::Told(Told::Changed(deed)) => ("changed", Some(word(&DEEDS, deed)), None),
         What::Told(Told::Broken) => (BROKEN, None, None),
         What::Told(Told::Lost(count)) => ("lost", None, Some(count)),
@@ -97,7 +99,9 @@ pub fn meaning(event: &str, how: Option<&str>, count: Option<u64>) -> Option<Tol
 pub fn decision(what: What) -> Option<&'static str> {
     match what {
         What::Told(Told::Released(_) | Told::Allowed) => Some("allow"),
-        What::Told(Told::Refused(_) | Told::Denied | Told::Stranger) => Some("deny"),
+        What::Told(Told::Refused(_) | Told::RefusedFor(..) | Told::Denied | Told::Stranger) => {
+            Some("deny")
+        }
         _ => None,
     }
 }
@@ -106,6 +110,26 @@ pub fn decision(what: What) -> Option<&'static str> {
 pub fn refusal(refusal: &Refusal) -> String {
     let text = format!("{refusal:?}");
     text.chars().take_while(char::is_ascii_alphanumeric).collect()
+}
+
+/// The same event with the name of its refusal, which a human reads as `exec-only`. A word
+/// that none of us has written is left out.
+pub fn because(what: Told, refusal: Option<&str>) -> Told {
+    match (what, refusal.and_then(reason)) {
+        (Told::Refused(way), Some(reason)) => Told::RefusedFor(way, reason),
+        (what, _) => what,
+    }
+}
+
+fn reason(name: &str) -> Option<Reason> {
+    let mut text = String::new();
+    for letter in name.chars().take(REASON_BYTES_MAX + 1) {
+        if letter.is_ascii_uppercase() && !text.is_empty() {
+            text.push('-');
+        }
+        text.push(letter.to_ascii_lowercase());
+    }
+    Reason::new(&text)
 }
 
 /// What a client is told of a fault.
@@ -172,5 +196,20 @@ mod tests {
         let name = keyagent_wire::SecretName::new("acme/KEY").expect("a name");
         assert_eq!(refusal(&Refusal::ExecOnly(vec![name])), "ExecOnly");
         assert_eq!(refusal(&Refusal::Locked), "Locked");
+    }
+
+    #[test]
+    fn a_refusal_is_told_by_its_name_or_not_at_all() {
+        let told = |name| because(Told::Refused(Way::Exec), name);
+        let because_of = |name| Reason::new(name).map(|it| Told::RefusedFor(Way::Exec, it));
+        assert_eq!(Some(told(Some("Locked"))), because_of("locked"));
+        assert_eq!(Some(told(Some("ExecOnly"))), because_of("exec-only"));
+        let long = "A".repeat(REASON_BYTES_MAX);
+        for none in [None, Some(""), Some("a b"), Some("\u{1b}[31m"), Some("É"), Some(&*long)] {
+            assert_eq!(told(none), Told::Refused(Way::Exec), "{none:?}");
+        }
+        assert_eq!(because(Told::Started, Some("Locked")), Told::Started);
+        let for_it = told(Some("Locked"));
+        assert_eq!(of(What::Told(for_it)), of(What::Told(told(None))));
     }
 }

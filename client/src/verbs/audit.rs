@@ -3,13 +3,17 @@
 use crate::args::{AuditArgs, AuditCheck};
 use crate::date;
 use crate::json::{self, Object};
+use crate::project::pasted;
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
 use crate::verbs::status::SCHEMA;
-use keyagent_wire::event::{Deed, Event, LogFault, Process, Verified, Way, What, Why};
+use keyagent_wire::event::{Bad, Deed, Event, LogFault, Process, Verified, Way, What, Why};
 use keyagent_wire::request::Audit;
-use keyagent_wire::{Reply, Request, SecretName, escape};
+use keyagent_wire::{Refusal, Reply, Request, SecretName, escape};
 use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// Does what was asked.
 pub(crate) fn run(args: AuditArgs) -> Result<(), Failure> {
@@ -20,7 +24,8 @@ pub(crate) fn run(args: AuditArgs) -> Result<(), Failure> {
 }
 
 fn tell(args: &AuditArgs) -> Result<(), Failure> {
-    let events = newest(args)?;
+    let mut session = Session::begin()?;
+    let events = newest(&mut session, args)?;
     let text = if args.json {
         let list = json::list(events.iter().map(object));
         let mut text = Object::new().number("schema", SCHEMA).raw("events", &list).end();
@@ -29,12 +34,27 @@ fn tell(args: &AuditArgs) -> Result<(), Failure> {
     } else {
         events.iter().map(line).collect::<String>().into_bytes()
     };
-    report::answer(&text)
+    report::answer(&text)?;
+    match &args.secret {
+        Some(name) if events.is_empty() && args.count > 0 => none_about(&mut session, name),
+        _ => {}
+    }
+    Ok(())
+}
+
+/// A name that was mistyped looks like a secret that nobody had. A locked vault cannot tell.
+fn none_about(session: &mut Session, name: &SecretName) {
+    report::note(format!("no events about `{name}`"));
+    let absent = Refusal::NoSuchSecret(vec![name.clone()]);
+    let show = Request::Show { name: name.clone() };
+    if let Ok(None) = session.ask_unless(&show, &absent) {
+        report::hint("there is no such secret: `keyagent list` shows the names");
+    }
 }
 
 /// Page by page, from the newest back.
-fn newest(args: &AuditArgs) -> Result<VecDeque<Event>, Failure> {
-    let (mut session, mut all) = (Session::begin()?, VecDeque::new());
+fn newest(session: &mut Session, args: &AuditArgs) -> Result<VecDeque<Event>, Failure> {
+    let mut all = VecDeque::new();
     loop {
         let count = args.count.saturating_sub(all.len() as u32);
         let before = all.front().map(|event: &Event| event.seq);
@@ -49,29 +69,64 @@ fn newest(args: &AuditArgs) -> Result<VecDeque<Event>, Failure> {
 }
 
 fn verify() -> Result<(), Failure> {
-    let Reply::Verified(verified) = Session::begin()?.ask(&Request::VerifyAudit)? else {
+    let mut session = Session::begin()?;
+    let Reply::Verified(verified) = session.ask(&Request::VerifyAudit)? else {
         return Err(unexpected());
     };
     match verified.bad {
         None => report::answer(good(&verified).as_bytes()),
         Some(bad) => {
-            let fault = match bad.fault {
-                LogFault::Changed => "was changed, or is not ours",
-                LogFault::Missing => "is missing",
-                LogFault::Order => "is at the wrong place",
-                LogFault::Epoch => "is sealed by the key of another time",
-                LogFault::Unreadable => "cannot be read",
-            };
-            let text = format!("the audit log was tampered with: event {} {fault}", bad.seq);
-            Err(Failure::failed(text).hint(format!(
-                "{} events are good; `keyagent audit` shows the log as it is",
-                verified.good
-            )))
+            let log = session.status()?.log_path;
+            let state = Path::new(OsStr::from_bytes(&log)).parent();
+            Err(tampered(&verified, bad, state.unwrap_or(Path::new("/"))))
         }
     }
 }
 
-fn good(verified: &Verified) -> String {
+/// What was found, and what a human does about it. Only what is kept aside while no agent
+/// writes it ends the complaint: a running agent knows that its log was longer.
+fn tampered(verified: &Verified, bad: Bad, state: &Path) -> Failure {
+    let (place, evidence) = (pasted(state), pasted(&evidence(state)));
+    let failure = Failure::failed(found(bad))
+        .hint(format!("{} events are good; `keyagent audit` shows the log as it is", verified.good))
+        .hint(format!("it lies in {place}, and is evidence: change nothing in it"));
+    // A second agent of the same user has a log of its own, and nobody says whose is whose.
+    let (failure, logs) = match state.join("audit-2.lock").exists() {
+        true => (failure.hint("more than one agent wrote logs there: stop each first"), "audit*.*"),
+        false => (failure, "audit.*"),
+    };
+    failure.hint(format!(
+        "`keyagent stop; mkdir -m 700 {evidence} && mv {place}/{logs} {evidence} && keyagent \
+         unlock` keeps it aside and begins a new log"
+    ))
+}
+
+/// What `doctor` says of it, too.
+pub(crate) fn found(bad: Bad) -> String {
+    let fault = match bad.fault {
+        LogFault::Changed => "was changed, or is not ours",
+        LogFault::Missing => "is missing",
+        LogFault::Order => "is at the wrong place",
+        LogFault::Epoch => "is sealed by the key of another time",
+        LogFault::Unreadable => "cannot be read",
+    };
+    format!("the audit log was tampered with: event {} {fault}", bad.seq)
+}
+
+/// The first name that is free.
+fn evidence(state: &Path) -> PathBuf {
+    let mut number = 1;
+    loop {
+        let path = state.join(format!("evidence-{number}"));
+        if path.symlink_metadata().is_err() {
+            return path;
+        }
+        number += 1;
+    }
+}
+
+/// The same, where nothing was.
+pub(crate) fn good(verified: &Verified) -> String {
     let Verified { good, unanchored, .. } = verified;
     format!("{good} events, all as they were written; {unanchored} since the last anchor\n")
 }
@@ -81,6 +136,9 @@ fn line(event: &Event) -> String {
     let mut line = format!("{}  {:>6}  {what}", date::rfc3339(event.time), event.seq);
     if !how.is_empty() {
         line.push_str(&format!(" ({how})"));
+    }
+    if let Some(why) = refusal(&event.what) {
+        line.push_str(&format!(": {why}"));
     }
     if let What::Lost(count) = event.what {
         line.push_str(&format!(" ({count})"));
@@ -135,7 +193,8 @@ fn object(event: &Event) -> Vec<u8> {
         .number("seq", event.seq)
         .text("time", &date::rfc3339(event.time))
         .text("event", what)
-        .text_or_null("how", Some(how).filter(|how| !how.is_empty()));
+        .text_or_null("how", Some(how).filter(|how| !how.is_empty()))
+        .text_or_null("refusal", refusal(&event.what));
     if let What::Lost(count) = event.what {
         object = object.number("count", count);
     }
@@ -163,6 +222,14 @@ fn process_object(by: &Process) -> Vec<u8> {
         .end()
 }
 
+/// The name of the refusal, where the log has one.
+fn refusal(what: &What) -> Option<&str> {
+    match what {
+        What::RefusedFor(_, why) => Some(why.as_str()),
+        _ => None,
+    }
+}
+
 fn words(what: What) -> (&'static str, &'static str) {
     match what {
         What::Started => ("started", ""),
@@ -172,7 +239,7 @@ fn words(what: What) -> (&'static str, &'static str) {
         What::UnlockFailed => ("unlock failed", ""),
         What::Locked(why) => ("locked", why_word(why)),
         What::Released(way) => ("released", way_word(way)),
-        What::Refused(way) => ("refused", way_word(way)),
+        What::Refused(way) | What::RefusedFor(way, _) => ("refused", way_word(way)),
         What::Allowed => ("allowed by the human", ""),
         What::Denied => ("denied by the human", ""),
         What::Changed(deed) => ("changed", deed_word(deed)),
@@ -225,6 +292,7 @@ fn deed_word(deed: Deed) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use keyagent_wire::event::Reason;
 
     fn event() -> Event {
         Event {
@@ -259,6 +327,16 @@ mod tests {
         let json = String::from_utf8(object(&event())).expect("UTF-8");
         assert!(json.starts_with(r#"{"seq":7,"time":"1970-01-02T00:00:00Z","event":"released""#));
         assert!(json.contains(r#""secrets":[{"name":"a/B","version":3}]"#), "{json}");
+        assert!(json.contains(r#""how":"exec","refusal":null,"#), "{json}");
         assert!(json.contains(r#""assistant":"claude","unverified":[{"pid":42"#), "{json}");
+    }
+    #[test]
+    fn a_refusal_says_why() {
+        let why = Reason::new("exec-only").expect("a name");
+        let event = Event { what: What::RefusedFor(Way::Export, why), ..event() };
+        assert!(line(&event).contains("  refused (export): exec-only  a/B@3  in "));
+        let json = String::from_utf8(object(&event)).expect("UTF-8");
+        let wanted = r#""event":"refused","how":"export","refusal":"exec-only","#;
+        assert!(json.contains(wanted), "{json}");
     }
 }

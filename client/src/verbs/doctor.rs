@@ -6,18 +6,22 @@ use crate::date;
 use crate::json::{self, Object};
 use crate::project::{config_directory, show};
 use crate::report::{self, Failure};
-use crate::verbs::findings;
+use crate::verbs::opening::Opening;
 use crate::verbs::status::{SCHEMA, words};
+use crate::verbs::{audit, findings};
 use crate::{session, start};
+use keyagent_wire::event::Verified;
 use keyagent_wire::health::{Check, Finding, Health};
 use keyagent_wire::reply::{Status, VaultState};
 use keyagent_wire::request::Audit;
 use keyagent_wire::{Reply, Request, escape};
 use std::env::var_os;
+use std::ffi::OsStr;
 use std::fmt::Write;
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 /// How much of a shell's start-up file is looked at, in bytes.
 const START_UP_BYTES_MAX: u64 = 1024 * 1024;
@@ -37,6 +41,8 @@ struct Agent {
     health: Option<Health>,
     /// When the audit log was written last, by the wall clock.
     logged: Option<u64>,
+    /// What the check of that log found; none while the vault is locked.
+    verified: Option<Verified>,
 }
 
 /// Prints it. Fails if anything is less than it should be.
@@ -58,7 +64,8 @@ fn agent() -> Result<Agent, Failure> {
     let mut connection = start::connect()?;
     let status = session::status(&mut connection)?;
     let health = findings::ask(&mut connection);
-    Ok(Agent { status, health, logged: logged(&mut connection) })
+    let (logged, verified) = (logged(&mut connection), verified(&mut connection));
+    Ok(Agent { status, health, logged, verified })
 }
 
 /// When the newest event that is told of was written, if there is one.
@@ -66,6 +73,14 @@ fn logged(connection: &mut Connection) -> Option<u64> {
     let newest = Request::Audit(Audit { before: None, secret: None, count: 1 });
     match connection.ask(&newest, &[]) {
         Ok(Reply::Events { events, .. }) => events.last().map(|event| event.time),
+        _ => None,
+    }
+}
+
+/// Checks the audit log, if the vault is open.
+fn verified(connection: &mut Connection) -> Option<Verified> {
+    match connection.ask(&Request::VerifyAudit, &[]) {
+        Ok(Reply::Verified(verified)) => Some(verified),
         _ => None,
     }
 }
@@ -106,6 +121,45 @@ fn hook() -> String {
     }
 }
 
+impl Agent {
+    fn rows(&self, mut row: impl FnMut(&str, &str)) {
+        let status = &self.status;
+        let release = escape(status.release.as_bytes());
+        row("agent", &format!("{release}, pid {}", status.pid));
+        row("vault", &words(&status.vault));
+        if let Some(opening) = self.opening() {
+            row("opens", &opening.words());
+        }
+        row("file", &escape(&status.vault_path));
+        row("log", &escape(&status.log_path));
+        match &self.verified {
+            Some(Verified { bad: Some(bad), .. }) => {
+                row("audit", &audit::found(*bad));
+                row("", "`keyagent audit verify` says what to do");
+            }
+            Some(verified) => row("audit", audit::good(verified).trim_end()),
+            None => {}
+        }
+    }
+
+    fn members(&self, json: Object) -> Object {
+        let status = &self.status;
+        let bad = self.verified.as_ref().and_then(|verified| verified.bad);
+        json.text("release", &escape(status.release.as_bytes()))
+            .number("pid", status.pid.into())
+            .text("vault", &words(&status.vault))
+            .text_or_null("opens", self.opening().map(|opening| opening.name()))
+            .text("file", &escape(&status.vault_path))
+            .text("log", &escape(&status.log_path))
+            .text_or_null("audited", self.logged.map(date::rfc3339).as_deref())
+            .text_or_null("tampered", bad.map(audit::found).as_deref())
+    }
+
+    fn opening(&self) -> Option<Opening> {
+        Opening::of(Path::new(OsStr::from_bytes(&self.status.vault_path)))
+    }
+}
+
 impl Report {
     fn health(&self) -> Option<&Health> {
         self.agent.as_ref().ok()?.health.as_ref()
@@ -121,6 +175,9 @@ impl Report {
             Ok(Agent { status: Status { vault: vault @ VaultState::Unusable(_), .. }, .. }) => {
                 Some(words(vault))
             }
+            Ok(Agent { verified: Some(Verified { bad: Some(bad), .. }), .. }) => {
+                Some(audit::found(*bad))
+            }
             Ok(Agent { health: Some(health), .. }) if !findings::is_full(health) => {
                 Some(format!("the agent's protection is {}", findings::level(health)))
             }
@@ -135,13 +192,7 @@ impl Report {
             let _ = writeln!(sheet, "{name:<10} {text}");
         };
         match &self.agent {
-            Ok(Agent { status, .. }) => {
-                let release = escape(status.release.as_bytes());
-                row("agent", &format!("{release}, pid {}", status.pid));
-                row("vault", &words(&status.vault));
-                row("file", &escape(&status.vault_path));
-                row("log", &escape(&status.log_path));
-            }
+            Ok(agent) => agent.rows(&mut row),
             Err(failure) => {
                 row("agent", &failure.text);
                 failure.hints.iter().for_each(|hint| row("", hint));
@@ -186,13 +237,7 @@ impl Report {
             .text("hook", &self.hook)
             .text_or_null("lacking", self.lacking().as_deref());
         let json = match &self.agent {
-            Ok(Agent { status, logged, .. }) => json
-                .text("release", &escape(status.release.as_bytes()))
-                .number("pid", status.pid.into())
-                .text("vault", &words(&status.vault))
-                .text("file", &escape(&status.vault_path))
-                .text("log", &escape(&status.log_path))
-                .text_or_null("audited", logged.map(date::rfc3339).as_deref()),
+            Ok(agent) => agent.members(json),
             Err(_) => json,
         };
         let mut json = match self.health() {
@@ -214,7 +259,7 @@ impl Report {
                 .text("check", findings::name(finding.check))
                 .text("grade", findings::grade(finding.grade))
                 .text("words", &words)
-                .text_or_null("mend", findings::mend(finding))
+                .text_or_null("mend", findings::mend(finding).as_deref())
                 .end()
         });
         let level = if findings::is_full(health) { "full" } else { "degraded" };

@@ -2,6 +2,7 @@
 //! command that mends it. Words only; the agent has looked.
 
 use crate::connection::Connection;
+use crate::project::{config_directory, pasted, state_place};
 use keyagent_wire::health::{Check, Finding, Grade, Health};
 use keyagent_wire::{Reply, Request};
 
@@ -108,9 +109,9 @@ pub(crate) fn words(finding: &Finding) -> String {
 }
 
 /// What mends it, with a command that can be pasted; none where nothing is to be mended.
-pub(crate) fn mend(finding: &Finding) -> Option<&'static str> {
+pub(crate) fn mend(finding: &Finding) -> Option<String> {
     const AGAIN: &str = "`keyagent stop; keyagent start`";
-    Some(match (finding.check, finding.grade) {
+    let fixed = match (finding.check, finding.grade) {
         (_, Grade::Good) => return None,
         (Check::Inspection | Check::Privileges | Check::Spawner, _) => AGAIN,
         (Check::Memory, Grade::Weak) => {
@@ -125,17 +126,24 @@ pub(crate) fn mend(finding: &Finding) -> Option<&'static str> {
             "`grep SECCOMP /boot/config-$(uname -r)`: the kernel must have CONFIG_SECCOMP_FILTER"
         }
         (Check::Audit, _) => {
-            "`df -h ~/.local/state/keyagent`: there must be room, and the directory must be yours"
+            return Some(format!(
+                "`df -h {}`: there must be room, and the directory must be yours",
+                state_place()
+            ));
         }
         (Check::Session, _) => {
             "`systemctl status systemd-logind`: it must run; the deadlines lock all the same"
         }
         (Check::Pinentry, Grade::Weak) => "`sudo apt install pinentry-curses`",
         (Check::Pinentry, _) => {
-            "`grep pinentry ~/.config/keyagent/config.toml`: it must name a program that is yours \
-             or root's, and that nobody else may write"
+            let config = pasted(&config_directory()?.join("keyagent/config.toml"));
+            return Some(format!(
+                "`grep pinentry {config}`: it must name a program that is yours or root's, and \
+                 that nobody else may write"
+            ));
         }
-    })
+    };
+    Some(fixed.to_owned())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod init;
 mod lifecycle;
 mod list;
 mod lock;
+mod opening;
 mod passphrase;
 mod recipients;
 mod rekey;

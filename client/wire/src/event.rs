@@ -1,7 +1,14 @@
 //! Events of the audit log, as they are told to a human. Names and numbers, never a value.
 
 use crate::SecretName;
-use bincode::{Decode, Encode};
+use bincode::{
+    Decode, Encode, de::Decoder, enc::Encoder, error::DecodeError, error::EncodeError,
+    impl_borrow_decode,
+};
+use std::fmt;
+
+/// The longest name of a refusal, in bytes.
+pub const REASON_BYTES_MAX: usize = 32;
 
 /// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Encode, Decode)]
@@ -73,6 +80,8 @@ pub enum What {
     /// A coding assistant was seen behind a process that had asked, by what could only be
     /// looked at after its event was written.
     Assistant,
+    /// They were not handed out, as `Refused`, and for that reason.
+    RefusedFor(Way, Reason),
 }
 
 /// Why the vault was locked.
@@ -111,6 +120,14 @@ pub enum Way {
     Get,
     /// A file as it was before an import.
     Original,
+}
+
+/// The name of a refusal, such as `exec-only`: `[a-z][a-z0-9-]{0,31}`, and nothing of what is
+/// in it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Reason {
+    /// Filled up with zeros.
+    bytes: [u8; REASON_BYTES_MAX],
 }
 
 /// What was changed.
@@ -170,4 +187,61 @@ pub enum LogFault {
     Epoch,
     /// The log cannot be read.
     Unreadable,
+}
+
+impl Reason {
+    /// Takes the name, if it is one.
+    pub fn new(name: &str) -> Option<Self> {
+        let is_plain = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
+        let is_name = name.starts_with(|c: char| c.is_ascii_lowercase())
+            && name.len() <= REASON_BYTES_MAX
+            && name.bytes().all(is_plain);
+        let mut bytes = [0; REASON_BYTES_MAX];
+        is_name.then(|| {
+            bytes[..name.len()].copy_from_slice(name.as_bytes());
+            Self { bytes }
+        })
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        let text = std::str::from_utf8(&self.bytes).expect("its alphabet is ASCII");
+        text.trim_end_matches('\0')
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Encode for Reason {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.as_str().encode(encoder)
+    }
+}
+
+impl<C> Decode<C> for Reason {
+    fn decode<D: Decoder<Context = C>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Self::new(&String::decode(decoder)?).ok_or(DecodeError::Other("not a reason"))
+    }
+}
+
+impl_borrow_decode!(Reason);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_is_a_short_plain_word() {
+        for name in ["a", "exec-only", &"a".repeat(REASON_BYTES_MAX)] {
+            assert_eq!(Reason::new(name).expect("a name").as_str(), name);
+        }
+        let long = "a".repeat(REASON_BYTES_MAX + 1);
+        for name in ["", "-a", "7", "Locked", "a b", "a\0", "a\u{1b}", "é", &long] {
+            assert_eq!(Reason::new(name), None, "{name:?}");
+        }
+    }
 }

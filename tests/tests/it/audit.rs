@@ -4,7 +4,7 @@
 use crate::crash::Mounted;
 use keyagent_tests::wire::{done, refused, secret, value};
 use keyagent_tests::{Home, Wire, eventually};
-use keyagent_wire::event::{Deed, Event, LogFault, Verified, Way, What, Why};
+use keyagent_wire::event::{Deed, Event, LogFault, Reason, Verified, Way, What, Why};
 use keyagent_wire::request::{Audit, Channel, Key, Reseal, Resolve, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request};
 use std::fs::{self, File, Permissions};
@@ -38,6 +38,10 @@ fn verified(wire: &mut Wire) -> Verified {
     }
 }
 
+fn refused_for(way: Way, why: &str) -> What {
+    What::RefusedFor(way, Reason::new(why).expect("a name"))
+}
+
 fn log(home: &Home) -> PathBuf {
     home.state().join("audit.log")
 }
@@ -68,15 +72,15 @@ fn whatever_happens_is_on_record_by_name_and_never_by_value() {
         What::Made,
         What::Changed(Deed::Set),
         What::Changed(Deed::Set),
-        What::Refused(Way::Exec),
+        refused_for(Way::Exec, "not-allowed"),
         What::Changed(Deed::Allowed),
         What::Released(Way::Exec),
         What::Released(Way::Export),
         What::Released(Way::Load),
         What::Released(Way::Get),
-        What::Refused(Way::Get),
+        refused_for(Way::Get, "no-such-secret"),
         What::Locked(Why::Asked),
-        What::Refused(Way::Export),
+        refused_for(Way::Export, "locked"),
         What::Unlocked,
         What::Changed(Deed::Moved),
         What::Changed(Deed::Removed),
@@ -122,6 +126,57 @@ fn the_log_is_told_to_humans_and_to_tools() {
     let text = home.keyagent(["audit", "verify"]).run().quietly().stdout_text();
     assert!(text.contains(" events, all as they were written; "), "{text}");
     home.keyagent(["audit", "verify", "--json"]).run().fails(2);
+}
+
+#[test]
+fn the_log_says_why_nothing_was_handed_out() {
+    let (home, _agent) = Home::with_vault();
+    let run = |args: &[&str]| home.keyagent(args).run();
+    home.keyagent(["set", "audit/KEY", "--exec-only"]).stdin(home.canary()).run().code(0);
+    home.write("keyagent.toml", "[env]\nA_KEY = \"audit/KEY\"\n");
+    let told = |way: &str, why: &str| {
+        let line = home.keyagent(["audit", "-n", "1"]).run().quietly().stdout_text();
+        assert!(line.contains(&format!("  refused ({way}): {why}  ")), "{line}");
+        let json = home.keyagent(["audit", "-n", "1", "--json"]).run().quietly().stdout_text();
+        let wanted = format!("\"event\":\"refused\",\"how\":\"{way}\",\"refusal\":\"{why}\",");
+        assert!(json.contains(&wanted), "{json}");
+    };
+    run(&["exec", "--", "true"]).fails(3);
+    told("exec", "not-allowed");
+    run(&["allow", "--yes"]).code(0);
+    run(&["export"]).fails(3);
+    told("export", "exec-only");
+    run(&["get", "audit/NONE"]).fails(6);
+    told("get", "no-such-secret");
+    run(&["lock"]).code(0);
+    run(&["exec", "--", "true"]).fails(4);
+    told("exec", "locked");
+    run(&["unlock"]).code(0);
+    let json = home.keyagent(["audit", "-n", "1", "--json"]).run().quietly().stdout_text();
+    assert!(json.contains("\"event\":\"unlocked\",\"how\":null,\"refusal\":null,"), "{json}");
+}
+
+#[test]
+fn a_name_that_no_event_has_is_said_beside_an_empty_answer() {
+    let (home, _agent) = Home::with_vault();
+    home.wire().put("audit/KEY", home.canary().as_bytes());
+    home.keyagent(["mv", "audit/KEY", "audit/MOVED"]).run().code(0);
+    let about =
+        |name: &str, more: &str| home.keyagent(["audit", "--secret", name, more]).run().code(0);
+    let before = verified(&mut home.wire()).good;
+    let note = "keyagent: no events about `audit/KYE`";
+    let hint = "keyagent: hint: there is no such secret: `keyagent list` shows the names\n";
+    let empty = "{\"schema\":1,\"events\":[]}\n";
+    for (more, stdout) in [("-n9", ""), ("--json", empty)] {
+        let output = about("audit/KYE", more).prints(stdout);
+        assert_eq!(output.stderr_text(), format!("{note}\n{hint}"));
+    }
+    assert_eq!(about("audit/KYE", "-n0").quietly().stdout_text(), "", "nothing was asked for");
+    assert!(!about("audit/KEY", "-n9").quietly().stdout_text().is_empty(), "it was one");
+    assert_eq!(verified(&mut home.wire()).good, before, "to look is no event");
+    home.keyagent(["lock"]).run().code(0);
+    let output = about("audit/KYE", "--json").prints(empty);
+    assert_eq!(output.stderr_text(), format!("{note}\n"), "who knows, while it is locked");
 }
 
 #[test]
@@ -342,7 +397,8 @@ fn needs_root_t78_a_log_that_cannot_be_written_releases_nothing_and_locks() {
     let refusal = refused(wire.ask(&Request::Resolve(resolve)));
     assert_eq!(refusal, Refusal::NotRecorded(nix::libc::ENOSPC));
     let told = home.keyagent(["get", "audit/KEY"]).run().fails(1);
-    told.complains("cannot write the audit log").complains("df ");
+    let hint = format!("`df {}` shows", state.display());
+    told.complains("cannot write the audit log").complains(&hint);
     done(wire.ask(&Request::Lock));
     assert_eq!(wire.get("audit/KEY"), Err(Refusal::Locked));
     fs::remove_file(filler).expect("it is ours");

@@ -8,6 +8,7 @@ mod asking_screen;
 mod attack_list;
 mod audit;
 mod audit_assistant;
+mod audit_evidence;
 mod billing;
 mod burden;
 mod churn;

@@ -223,6 +223,8 @@ fn needs_gnome_keyring_the_vault_opens_without_a_word() {
     verb(&home, "init --keyring --passphrase-fd 3").code(0).complains("the vault is made");
     home.wire().put("ways/canary", home.canary().as_bytes());
     bus.keeps(&[OLD]);
+    let sheet = verb(&home, "doctor").stdout_text();
+    assert!(sheet.contains("opens      by the OS keyring's copy of its passphrase, or"), "{sheet}");
     verb(&home, "lock").quietly();
     verb(&home, "unlock").quietly();
     is_open(&home);

@@ -1,7 +1,7 @@
 //! One message of every kind: what the golden frames pin, and what the hostile ones mangle.
 
 use keyagent_tests::wire::{put, secret, value};
-use keyagent_wire::event::{Bad, Event, LogFault, Process, Verified, Way, What};
+use keyagent_wire::event::{Bad, Event, LogFault, Process, Reason, Verified, Way, What};
 use keyagent_wire::health::{Check, Finding, Grade, Health, Setting};
 use keyagent_wire::reply::{
     Bound, Fact, Loaded, Outcome, Review, Reviewed, Status, VaultState, VersionFact, VersionState,
@@ -344,6 +344,12 @@ pub fn statuses() -> Vec<Reply> {
         VaultState::Unusable(vault_refusal(VaultFault::Corrupt)),
     ];
     states.into_iter().map(|state| Reply::Status(status(state))).collect()
+}
+
+/// A page with the event that the one in [`replies`] leaves out: a refusal with its name.
+pub fn refused_events() -> Reply {
+    let what = What::RefusedFor(Way::Exec, Reason::new("exec-only").expect("a name"));
+    Reply::Events { events: vec![Event { what, ..event() }], more: false }
 }
 
 fn review() -> Review {
