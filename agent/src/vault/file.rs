@@ -110,7 +110,7 @@ pub fn replace(
     verify: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
     let (temp, directory) = (temp_path(path), open_directory(path)?);
-    let old = if backups > 0 { None } else { fs::read(path).ok() };
+    let old = fs::read(path);
     let kept = write_temp(&temp, bytes, verify)
         .and_then(|()| if backups > 0 { keep_backup(path, backups) } else { Ok(false) })
         .and_then(|kept| fs::rename(&temp, path).map(|()| kept));
@@ -121,8 +121,10 @@ pub fn replace(
     directory.sync_all().inspect_err(|_| {
         let _ = match old {
             _ if kept => fs::rename(backup_path(path, 1), path),
-            Some(old) => write_temp(&temp, &old, |_| true).and_then(|()| fs::rename(&temp, path)),
-            None => fs::remove_file(path),
+            Ok(old) => write_temp(&temp, &old, |_| true).and_then(|()| fs::rename(&temp, path)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => fs::remove_file(path),
+            // Without the old one, the new one is better than none.
+            Err(_) => Ok(()),
         };
     })
 }

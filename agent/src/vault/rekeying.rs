@@ -41,7 +41,10 @@ pub fn rekey(
     vault.generation += 1;
     file::replace(&places.next_identity(), &sealed, 0, |_| true).map_err(store::not_written)?;
     let saved = store::save(places, &new, vault).inspect_err(|_| {
-        let _ = file::remove(&places.next_identity());
+        // It stays if the vault is its own nevertheless: the next unlock looks again.
+        if !store::is_sealed_to(places, &new) {
+            forget_next(places);
+        }
     })?;
     // The vault is the new identity's: what is cut off from here on is finished later.
     finish(places, &old, &new)?;

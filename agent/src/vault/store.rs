@@ -125,9 +125,22 @@ pub fn open(
             return Err(Refusal::Vault { file: VaultFile::State, fault, backup });
         }
     }
-    write_state(places, &open.vault);
+    note_seen(places, &open.vault, accept_rollback).map_err(not_written)?;
     identity.keep(opening)?;
     Ok(open)
+}
+
+/// Remembers that this vault was seen, unless somebody is writing a newer one: they remember
+/// that. One that is accepted is remembered whatever there was.
+fn note_seen(places: &Places, vault: &Vault, is_accepted: bool) -> io::Result<()> {
+    let lock = match is_accepted {
+        true => Some(file::lock(&places.lock())?),
+        false => file::try_lock(&places.lock()).ok(),
+    };
+    if lock.is_some() && (is_accepted || check_state(places, vault).is_ok()) {
+        write_state(places, vault);
+    }
+    Ok(())
 }
 
 /// Seals the identity anew.
@@ -257,25 +270,16 @@ fn identity_for_init(
 ) -> Result<Identity, Refusal> {
     match unsealing::read(&places.identity()) {
         Err(Refusal::Vault { fault: VaultFault::Missing, .. }) => {}
-        known => return known_identity(places, spawner, &known?, sealing),
+        // One that an init which was cut off has left.
+        known => {
+            known?;
+            return identity_of(&unsealing::take_over(places, spawner, sealing)?);
+        }
     }
     let identity = Identity::generate();
     let sealed = sealing.seal(spawner, &identity.text())?;
     unsealing::place(places, &sealed, sealing)?;
     Ok(identity)
-}
-
-/// One that an init which was cut off has left: it stays sealed as it is.
-fn known_identity(
-    places: &Places,
-    spawner: &Spawner,
-    bytes: &[u8],
-    sealing: Sealing,
-) -> Result<Identity, Refusal> {
-    if !seal::is_age(bytes) {
-        return identity_of(bytes);
-    }
-    identity_of(&unsealing::open(places, spawner, sealing.into_passphrase())?.text)
 }
 
 /// The identity of a file's plain text.

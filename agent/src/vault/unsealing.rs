@@ -153,6 +153,30 @@ pub fn place(places: &Places, sealed: &[u8], sealing: Sealing) -> Result<(), Ref
     Ok(())
 }
 
+/// Opens an identity that lies there already, and seals it as is wanted now, unless it is or
+/// nothing is wanted: it does not stay open where a human has given a passphrase. The vault's
+/// lock is held.
+pub fn take_over(
+    places: &Places,
+    spawner: &Spawner,
+    Sealing { way, record }: Sealing,
+) -> Result<Zeroizing<Vec<u8>>, Refusal> {
+    let is_locked = seal::wants_passphrase(&read(&places.identity())?);
+    match way {
+        Way::Passphrase(passphrase) if is_locked => {
+            let opened = open(places, spawner, Some(Passphrase::typed(passphrase)))?;
+            record.write(places).map_err(failed)?;
+            Ok(opened.text)
+        }
+        Way::Plain => Ok(open(places, spawner, None)?.text),
+        way => {
+            let (text, sealing) = (open(places, spawner, None)?.text, Sealing { way, record });
+            place(places, &sealing.seal(spawner, &text)?, sealing)?;
+            Ok(text)
+        }
+    }
+}
+
 impl Opened {
     /// Refuses if another agent has put another file in its place since. The vault's lock is
     /// held, so that it stays.
@@ -206,14 +230,6 @@ impl Sealing {
         match (&self.record.keyring, &self.way) {
             (Some(entry), Way::Passphrase(passphrase)) => Some((entry, passphrase)),
             _ => None,
-        }
-    }
-
-    /// The passphrase, if it is one.
-    pub fn into_passphrase(self) -> Option<Passphrase> {
-        match self.way {
-            Way::Passphrase(passphrase) => Some(Passphrase::typed(passphrase)),
-            Way::Plain | Way::Identity(_) => None,
         }
     }
 }
