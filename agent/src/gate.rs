@@ -113,20 +113,30 @@ fn weigh_env(
     answers: &Answers<'_>,
     bindings: &mut Vec<Binding>,
 ) -> Result<Vec<Wanted>, Refusal> {
-    let mut wanted = Vec::new();
-    if let Some((project, standing)) = stand.manifest() {
-        *bindings = manifest_bindings(vault, project, ask.profile.as_ref(), &ask.only)?;
-        bindings.retain(|b| ask.extra.iter().all(|extra| extra.var != b.var));
-        wanted = pass(vault, standing, ask.channel, &secrets(bindings), answers)?;
-    } else if let Some(var) = ask.only.first() {
-        return Err(Refusal::Unbound(var.clone()));
-    }
+    let bound = bound_for(vault, stand, ask);
+    bindings.extend(bound.iter().flatten().cloned());
     for extra in &ask.extra {
         bindings.retain(|b| b.var != extra.var);
         bindings.push(extra.clone());
     }
+    let mut wanted = match (bound?, stand.manifest()) {
+        (bound, Some((_, standing))) => {
+            pass(vault, standing, ask.channel, &secrets(&bound), answers)?
+        }
+        (_, None) => Vec::new(),
+    };
     wanted.extend(pass(vault, Standing::Own, ask.channel, &secrets(&ask.extra), answers)?);
     Ok(wanted)
+}
+
+/// What the manifest binds of it, less what the human has named otherwise.
+fn bound_for(vault: &Vault, stand: &Stand<'_>, ask: &Resolve) -> Result<Vec<Binding>, Refusal> {
+    let Some((project, _)) = stand.manifest() else {
+        return ask.only.first().map_or(Ok(Vec::new()), |var| Err(Refusal::Unbound(var.clone())));
+    };
+    let mut bound = manifest_bindings(vault, project, ask.profile.as_ref(), &ask.only)?;
+    bound.retain(|b| ask.extra.iter().all(|extra| extra.var != b.var));
+    Ok(bound)
 }
 
 /// Admits the env of a shell. What is never exported is left out rather than refused, and so

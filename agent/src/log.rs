@@ -46,7 +46,11 @@ impl Current {
     fn begin_anew(&mut self) -> io::Result<()> {
         let mut old = self.path.clone().into_os_string();
         old.push(".1");
-        std::fs::rename(&self.path, old)?;
+        match std::fs::rename(&self.path, old) {
+            // Somebody has taken it away already.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            renamed => renamed?,
+        }
         *self = Self::open(&self.path)?;
         Ok(())
     }

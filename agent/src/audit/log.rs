@@ -15,6 +15,7 @@ use super::moment::Moment;
 use super::record::{self, push_hex};
 use super::state::State;
 use super::tail::{self, End};
+use keyagent_wire::VaultFault;
 use keyagent_wire::event::What as Told;
 use std::fs::File;
 use std::io::{self, Write};
@@ -89,17 +90,28 @@ impl Log {
             files.shift()?;
         }
         let mut log = Self::standing(files, id, chain, Current::Next(What::Began), now);
-        log.catch_up(now).and_then(|()| log.seal(now)).map_err(|e| e.io())?;
-        if let Some(anchor) = log.anchor() {
-            anchor.write()?;
-        }
+        log.settle(now).inspect_err(|_| {
+            // The next attempt would move it aside, and an older one out.
+            let _ = log.files.remove();
+        })?;
         Ok(log)
+    }
+
+    /// Writes its first records, and the state that says so.
+    fn settle(&mut self, now: Moment) -> io::Result<()> {
+        self.catch_up(now).and_then(|()| self.seal(now)).map_err(|e| e.io())?;
+        self.anchor().map_or(Ok(()), |anchor| anchor.write())
     }
 
     /// Goes on with the log that is there. None if there is none, or its state is lost: then
     /// a new one has to begin, which takes the identity.
     pub fn resume(files: Files, now: Moment) -> io::Result<Option<Self>> {
-        let Ok(Some(state)) = State::read(&files.state()) else { return Ok(None) };
+        let state = match State::read(&files.state()) {
+            Ok(Some(state)) => state,
+            // It may be read yet. To begin anew now would look like a log that was replaced.
+            Err(VaultFault::Unreadable(errno)) => return Err(io::Error::from_raw_os_error(errno)),
+            Ok(None) | Err(_) => return Ok(None),
+        };
         let (chain, end) = tail::walk(&files, &state);
         let (mut repaired, mut current) = (0, Current::Next(What::Rotated));
         match end {
@@ -276,11 +288,12 @@ impl Log {
     }
 
     /// Makes a file with its first record, or none.
-    fn begin_file(&mut self, what: What, now: Moment) -> Result<(), NotLogged> {
+    fn begin_file(&mut self, mut what: What, now: Moment) -> Result<(), NotLogged> {
         let mut file = match self.files.create() {
             // Somebody has put one there: it is moved out of the way as any other.
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                self.next_file(What::Broken(Fault::Changed))?;
+                what = What::Broken(Fault::Changed);
+                self.next_file(what)?;
                 self.files.create()
             }
             created => created,

@@ -180,7 +180,13 @@ impl Recorder {
     pub fn is_written(&self) -> Option<Result<(), i32>> {
         self.resume();
         match &mut *self.log.borrow_mut() {
-            Some(log) => Some(log.catch_up(Moment::now()).map_err(|NotLogged(errno)| errno)),
+            Some(log) => {
+                let caught_up = log.catch_up(Moment::now());
+                if log.has_anchor() {
+                    (self.wake)(Due::Anchor);
+                }
+                Some(caught_up.map_err(|NotLogged(errno)| errno))
+            }
             None => self.missing.get().map(Err),
         }
     }

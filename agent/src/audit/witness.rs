@@ -52,9 +52,9 @@ impl<'a> Witness<'a> {
     }
 
     /// Records what the human said.
-    pub fn answers(&self, allowed: bool, path: Option<&[u8]>, names: &[&SecretName]) {
+    pub fn answers(&self, allowed: bool, names: &[&SecretName]) {
         let what = if allowed { What::Allowed } else { What::Denied };
-        self.tell(what, path, &without_versions(names));
+        self.tell(what, None, &without_versions(names));
     }
 
     /// Records a change of the vault.

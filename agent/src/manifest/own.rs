@@ -11,7 +11,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::OpenOptionsExt;
 
-/// Whether it binds one of these secrets. One that is there and cannot be read may.
+/// Whether it binds one of these secrets. One that is no manifest may: its shells are to say so.
 pub fn binds_any(places: &Places, secrets: &BTreeSet<SecretName>) -> bool {
     match read(places) {
         None => false,

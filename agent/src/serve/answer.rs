@@ -68,6 +68,11 @@ impl Session {
         }
     }
 
+    /// Keeps for the next request what the human has allowed for this one.
+    pub fn keep_ticket(&mut self) {
+        self.next_ticket = std::mem::take(&mut self.ticket);
+    }
+
     /// Takes what the human has allowed, for the next request.
     pub fn take_ticket(&mut self, ticket: Ticket) {
         self.next_ticket = ticket;
@@ -194,10 +199,13 @@ async fn unlock(
     witness: &Witness<'_>,
     ask: Unlock,
 ) -> Result<(), Refusal> {
-    let (was_open, by) = (keeper.is_open(), Some(witness.peer()));
+    let (was_open, was_stale) = (keeper.is_open(), keeper.is_stale());
+    let takes_older = ask.accept_rollback && was_stale;
     tried(keeper, witness, keeper.unlock(ask, session.socket()).await)?;
     if !was_open {
-        keeper.audit.happened(What::Unlocked, by);
+        keeper.audit.happened(What::Unlocked, Some(witness.peer()));
+    } else if takes_older {
+        keeper.audit.happened(What::Reloaded, Some(witness.peer()));
     }
     Ok(())
 }
@@ -227,8 +235,7 @@ async fn dispatch_open(
     let vault = || keeper.open().map(|open| open.vault);
     match request {
         Request::Resolve(ask) => {
-            let answers = session.answers(keeper, witness.peer());
-            return projects::resolve(keeper, witness, &ask, fds, &answers).await;
+            return projects::resolve(keeper, witness, &ask, fds, session).await;
         }
         Request::Get { name, version } => {
             let vault = vault()?;

@@ -105,7 +105,13 @@ impl Asks {
         if ticket.locks == *self.locks.borrow() { &ticket.wanted } else { &[] }
     }
 
-    fn muted(&self) -> Result<(), Refusal> {
+    /// The human said no.
+    pub(super) fn denied(&self) {
+        self.denials.borrow_mut().denied(now());
+    }
+
+    /// Refuses for as long as nothing is asked.
+    pub(super) fn muted(&self) -> Result<(), Refusal> {
         self.denials.borrow().muted(now()).map_or(Ok(()), |left| Err(Refusal::Muted(left)))
     }
 
@@ -167,6 +173,8 @@ pub async fn ask(
     let locks = *keeper.asks.locks.borrow();
     let wanted = wanted(keeper, session, witness.peer(), &ask.about, fds).await?;
     if wanted.is_empty() {
+        // An answer that is there already stays for what it was asked for.
+        session.keep_ticket();
         return Ok(());
     }
     let asker = session.asker(witness.peer());
@@ -190,7 +198,7 @@ pub async fn ask(
     };
     if matches!(outcome, Outcome::Allowed | Outcome::Denied) {
         let names: Vec<_> = wanted.iter().map(|wanted| &wanted.secret).collect();
-        witness.answers(outcome == Outcome::Allowed, None, &names);
+        witness.answers(outcome == Outcome::Allowed, &names);
     }
     match outcome {
         Outcome::Allowed => {
@@ -212,11 +220,13 @@ async fn wanted(
     about: &Asked,
     fds: Handed,
 ) -> Result<Vec<Wanted>, Refusal> {
-    let answers = session.answers(keeper, peer);
     match about {
-        Asked::Env(resolve) => projects::wanted(keeper, resolve, fds, &answers).await,
+        Asked::Env(resolve) => projects::wanted(keeper, resolve, fds, session, peer).await,
         Asked::One { .. } if !fds.as_slice().is_empty() => Err(Refusal::Malformed),
-        Asked::One { name, .. } => gate::wanted_for_one(&keeper.open()?.vault, name, &answers),
+        Asked::One { name, .. } => {
+            let answers = session.answers(keeper, peer);
+            gate::wanted_for_one(&keeper.open()?.vault, name, &answers)
+        }
     }
 }
 
@@ -257,7 +267,7 @@ async fn lead(
     match said {
         Ok(Said::Yes) => allow(keeper, dialog),
         Ok(Said::No) => {
-            asks.denials.borrow_mut().denied(now());
+            asks.denied();
             asks.deny_alike(dialog);
             Outcome::Denied
         }

@@ -191,6 +191,11 @@ impl Keeper {
         matches!(*self.state.borrow(), State::Open { .. })
     }
 
+    /// Whether its file is another one by now, which cannot be taken.
+    pub fn is_stale(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Open { stale: Some(_), .. })
+    }
+
     /// The open vault, or why there is none. The one gate above every operation on it.
     pub fn open(&self) -> Result<Open, Refusal> {
         self.lock_if_over();
@@ -281,7 +286,8 @@ impl Keeper {
         opening: Opening,
     ) -> Result<(), Refusal> {
         let is_typed = self.is_typed(&ask.key).await;
-        let passphrase = self.passphrase_of(ask.key, client, || !self.is_open()).await?;
+        let passphrase =
+            self.passphrase_of(ask.key, client, "to open it", || !self.is_open()).await?;
         let deriving = self.deriving.lock().await;
         let (places, spawner) = (self.places.clone(), self.spawner.clone());
         let known = match &*self.state.borrow() {

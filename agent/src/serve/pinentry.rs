@@ -92,26 +92,22 @@ impl Way {
         }
     }
 
-    /// Asks for a passphrase. `error` says what was wrong with the one before.
+    /// Asks for a passphrase; none if the human said no, or nothing in time.
     pub async fn passphrase(
         &self,
         spawner: &Spawner,
         text: &str,
-        error: Option<&str>,
-    ) -> Result<Value, Refusal> {
+    ) -> Result<Option<Value>, Refusal> {
         let mut typed = Zeroizing::new(Vec::with_capacity(TYPED_BYTES_MAX));
         let asking = async {
             let mut pinentry = self.start(spawner).await?;
             pinentry.describe(self.seconds, text).await?;
             pinentry.tell("SETPROMPT Passphrase:").await?;
-            if let Some(error) = error {
-                pinentry.tell(&format!("SETERROR {}", argument(error))).await?;
-            }
             pinentry.command("GETPIN", Some(&mut typed)).await
         };
         match self.in_time(asking).await {
-            Ok(Done::Ok) => Value::new(&typed).map_err(|_| Refusal::WrongPassphrase),
-            Ok(Done::No) => Err(Refusal::Denied),
+            Ok(Done::Ok) => Value::new(&typed).map(Some).map_err(|_| Refusal::WrongPassphrase),
+            Ok(Done::No) => Ok(None),
             Err(broken) => {
                 failed(&broken);
                 Err(Refusal::PinentryFailed)

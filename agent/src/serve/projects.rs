@@ -3,6 +3,7 @@
 //!
 //! It decides nothing: the gate does.
 
+use super::answer::Session;
 use super::frames::{self, Answer, encode};
 use super::keeper::Keeper;
 use super::mounts::Handed;
@@ -13,6 +14,7 @@ use crate::gate::{self, Stand};
 use crate::grant::{self, Grant};
 use crate::manifest::project::{Project, glance, look, look_at_directory};
 use crate::manifest::{Entry, edit, parse};
+use crate::peer::Peer;
 use crate::review::review as review_of;
 use crate::vault::change::Change;
 use crate::vault::store;
@@ -29,12 +31,14 @@ pub async fn resolve(
     witness: &Witness<'_>,
     ask: &Resolve,
     fds: Handed,
-    answers: &Answers<'_>,
+    session: &Session,
 ) -> Result<Answer, Refusal> {
     let project = asking_project(keeper, ask, fds).await?;
-    // It may have been locked while a file system took its time.
+    // It may have been locked while a file system took its time, and what was answered ended.
     let vault = keeper.open()?.vault;
-    let permit = gate::admit_env(&vault, witness, &stand(keeper, project.as_ref()), ask, answers)?;
+    let (answers, stand) =
+        (session.answers(keeper, witness.peer()), stand(keeper, project.as_ref()));
+    let permit = gate::admit_env(&vault, witness, &stand, ask, &answers)?;
     frames::env(&vault.reveal(&permit)?)
 }
 
@@ -43,11 +47,13 @@ pub async fn wanted(
     keeper: &Keeper,
     ask: &Resolve,
     fds: Handed,
-    answers: &Answers<'_>,
+    session: &Session,
+    peer: &Peer,
 ) -> Result<Vec<Wanted>, Refusal> {
     let project = asking_project(keeper, ask, fds).await?;
     let vault = keeper.open()?.vault;
-    gate::wanted_for_env(&vault, &stand(keeper, project.as_ref()), ask, answers)
+    let answers = session.answers(keeper, peer);
+    gate::wanted_for_env(&vault, &stand(keeper, project.as_ref()), ask, &answers)
 }
 
 async fn asking_project(

@@ -1,5 +1,6 @@
 //! What is put on record of a request, and what is told of the log: its events, its check,
-//! its anchors. It decides nothing, and waits for the disk on the loop only where a log begins.
+//! its anchors. It decides nothing, and waits for the disk on the loop only where a log begins
+//! or goes on in another file.
 
 use super::frames::{Answer, encode};
 use super::keeper::{Keeper, blocking};
@@ -65,11 +66,12 @@ pub async fn change(
     let unversioned = names.iter().map(|name| Named { name, version: None });
     let versioned = written.iter().filter_map(|written| {
         let version = match written.outcome {
-            Outcome::Created => 1,
-            Outcome::Updated(version) => version,
+            Outcome::Created => Some(1),
+            Outcome::Updated(version) => Some(version),
+            Outcome::Altered => None,
             Outcome::Same => return None,
         };
-        Some(Named { name: &written.name, version: Some(version) })
+        Some(Named { name: &written.name, version })
     });
     let secrets: Vec<_> = unversioned.chain(versioned).collect();
     // A value that was there already changes nothing.

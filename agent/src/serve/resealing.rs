@@ -14,6 +14,7 @@ use crate::vault::unsealing::{self, Passphrase, Sealing};
 use crate::vault::{rekeying, seal, store};
 use keyagent_wire::request::{Init, Key, Reseal, Screen, Seal};
 use keyagent_wire::{Refusal, Value};
+use std::cell::Cell;
 
 impl Keeper {
     /// Makes identity and vault, and opens it.
@@ -48,7 +49,8 @@ impl Keeper {
     }
 
     async fn reseal_once(&self, ask: Reseal, client: &Socket) -> Result<(), Refusal> {
-        let passphrase = self.passphrase_of(ask.key, client, || true).await?;
+        let passphrase =
+            self.passphrase_of(ask.key, client, "to change what opens it", || true).await?;
         let reseal = async |sealing| {
             let _deriving = self.deriving.lock().await;
             let (places, spawner) = (self.places.clone(), self.spawner.clone());
@@ -58,11 +60,13 @@ impl Keeper {
     }
 
     /// What a key has for the identity; nothing if that needs no human, or if it is not wanted
-    /// any more when the screen is free for a pinentry. No dialog outlives the client.
+    /// any more when the screen is free for a pinentry. `purpose` is shown there: who types it to
+    /// open the vault does not change it. No dialog outlives the client.
     pub(super) async fn passphrase_of(
         &self,
         key: Key,
         client: &Socket,
+        purpose: &str,
         is_wanted: impl Fn() -> bool,
     ) -> Result<Option<Passphrase>, Refusal> {
         let passphrase = match key {
@@ -72,11 +76,15 @@ impl Keeper {
             }
             Key::Passphrase(passphrase) => Passphrase::typed(passphrase),
             Key::Pinentry(screen) => {
-                let typed = tokio::select! {
-                    typed = self.ask_passphrase(&screen, is_wanted) => typed?,
-                    () = hung_up(client) => return Err(Refusal::Denied),
+                let was_shown = Cell::new(false);
+                let asked = tokio::select! {
+                    asked = self.ask_passphrase(&screen, purpose, is_wanted, &was_shown) => asked,
+                    () = hung_up(client) => Err(Refusal::Denied),
                 };
-                return Ok(typed.map(Passphrase::typed));
+                if was_shown.get() && matches!(asked, Err(Refusal::Denied)) {
+                    self.asks.denied();
+                }
+                return asked.map(|typed| typed.map(Passphrase::typed));
             }
         };
         Ok(Some(passphrase))
@@ -86,14 +94,19 @@ impl Keeper {
     async fn ask_passphrase(
         &self,
         screen: &Screen,
+        purpose: &str,
         is_wanted: impl Fn() -> bool,
+        was_shown: &Cell<bool>,
     ) -> Result<Option<Value>, Refusal> {
         let way = Way::find(&self.config().ask, screen)?;
         let _screen = self.asks.screen.lock().await;
         if !is_wanted() {
             return Ok(None);
         }
-        way.passphrase(&self.spawner, "Passphrase of the vault", None).await.map(Some)
+        self.asks.muted()?;
+        was_shown.set(true);
+        let text = format!("Passphrase of the vault, {purpose}");
+        way.passphrase(&self.spawner, &text).await?.ok_or(Refusal::Denied).map(Some)
     }
 
     /// Whether a key is a human's, and the identity opens by nothing else.
@@ -125,7 +138,10 @@ impl Keeper {
             entries.push(entry.to_owned());
         }
         let done = seal(sealing).await;
-        let in_force = self.entry().await.ok().flatten();
+        let Ok(in_force) = self.entry().await else {
+            tracing::warn!("cannot tell which passphrase of the OS keyring is in force");
+            return done;
+        };
         for entry in entries.iter().filter(|entry| Some(*entry) != in_force.as_ref()) {
             if keyring::forget(&self.spawner, entry).await.is_err() {
                 tracing::warn!("cannot take a passphrase out of the OS keyring");
@@ -143,7 +159,8 @@ impl Keeper {
 
     async fn rekey_once(&self, key: Key, client: &Socket) -> Result<(), Refusal> {
         self.open()?;
-        let passphrase = self.passphrase_of(key, client, || true).await?;
+        let passphrase =
+            self.passphrase_of(key, client, "to give it a new identity", || true).await?;
         // In the order of `init`.
         let (_turn, _deriving) = (self.turn.lock().await, self.deriving.lock().await);
         let open = self.open()?;
@@ -152,6 +169,8 @@ impl Keeper {
         let rekeyed =
             blocking(move || rekeying::rekey(&places, &spawner, passphrase, &open, opening));
         let rekeyed = rekeyed.await?;
+        // An anchor of the log until now must not come after the first of the next.
+        let _anchoring = self.anchoring.lock().await;
         if !opening.stands() {
             return Err(Refusal::Locked);
         }

@@ -124,13 +124,20 @@ impl Place {
         });
     }
 
-    /// The client has that long to drain its reply, and may be displaced meanwhile, too: who
-    /// does not read must not keep out who does. False if too much waits already.
+    /// The client has that long to drain its reply, all of it, and may be displaced meanwhile,
+    /// too: who does not read must not keep out who does. False if too much waits already.
     pub fn drain(&self, millis: u64, bytes: usize) -> bool {
-        self.wait(millis);
+        if !self.drains() {
+            self.wait(millis);
+        }
         self.set(|entry, _| entry.unread_bytes = bytes);
         let entries = self.roster.entries.borrow();
         entries.values().map(|entry| entry.unread_bytes).sum::<usize>() <= UNREAD_BYTES_MAX
+    }
+
+    fn drains(&self) -> bool {
+        let entries = self.roster.entries.borrow();
+        entries.get(&self.number).is_some_and(|entry| entry.unread_bytes > 0)
     }
 
     /// It is our turn now.
@@ -138,6 +145,7 @@ impl Place {
         self.set(|entry, _| {
             entry.deadline = None;
             entry.displaceable = false;
+            entry.unread_bytes = 0;
         });
     }
 

@@ -1,5 +1,5 @@
-//! What a connection has staged and not committed: sealed as soon as it came. Bounded for one connection and for all
-//! of them together; dropped, and so wiped, when the connection ends.
+//! What a connection has staged and not committed: sealed as soon as it came. Bounded for one
+//! connection and for all of them together; dropped, and so wiped, when the connection ends.
 
 use crate::vault::Original;
 use crate::vault::change::{self, Staged};
@@ -23,6 +23,8 @@ const PARTS_MAX: u32 = 32;
 pub struct Staging {
     staged: Vec<Staged>,
     original: Option<Incomplete>,
+    /// A lock has taken some of it: what comes next is told, or half of it would be committed.
+    is_cut: bool,
     held: Held,
 }
 
@@ -43,7 +45,8 @@ struct Held {
 impl Staging {
     /// Nothing staged; `all` counts the bytes of every connection.
     pub fn new(all: Rc<Cell<usize>>) -> Self {
-        Self { staged: Vec::new(), original: None, held: Held { all, bytes: 0 } }
+        let (staged, held) = (Vec::new(), Held { all, bytes: 0 });
+        Self { staged, original: None, is_cut: false, held }
     }
 
     /// Stages a value.
@@ -83,18 +86,26 @@ impl Staging {
 
     /// Gives up what is staged, for a commit. There must be something, and all of it.
     pub fn take(&mut self) -> Result<Vec<Staged>, Refusal> {
+        self.need_whole()?;
         let begun = self.original.is_some();
         let staged = std::mem::take(&mut self.staged);
-        self.forget();
+        *self = Self::new(self.held.all.clone());
         if begun || staged.is_empty() { Err(Refusal::Malformed) } else { Ok(staged) }
     }
 
-    /// Drops, and so wipes, all of it.
+    /// Drops, and so wipes, all of it, because the vault is locked.
     pub fn forget(&mut self) {
-        *self = Self::new(self.held.all.clone());
+        let is_cut = self.is_cut || !self.staged.is_empty() || self.original.is_some();
+        *self = Self { is_cut, ..Self::new(self.held.all.clone()) };
+    }
+
+    /// Refuses once, if a lock has taken what came before.
+    fn need_whole(&mut self) -> Result<(), Refusal> {
+        if std::mem::take(&mut self.is_cut) { Err(Refusal::Locked) } else { Ok(()) }
     }
 
     fn hold(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.need_whole()?;
         let all = self.held.all.get() + bytes + OVERHEAD_BYTES;
         if self.staged.len() >= STAGED_MAX || all > STAGED_BYTES_MAX {
             return Err(Refusal::TooLarge(Limit::Staged));

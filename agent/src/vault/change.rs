@@ -94,9 +94,9 @@ fn put_all(
             }
             Staged::Put(put) => {
                 let name = free_name(vault, put)?;
-                let (outcome, facts_changed) = put_one(vault, &name, put, now)?;
+                let outcome = put_one(vault, &name, put, now)?;
                 written.push(Written { name, outcome });
-                outcome != Outcome::Same || facts_changed
+                outcome != Outcome::Same
             }
         };
     }
@@ -119,12 +119,7 @@ fn is_free(vault: &Vault, name: &SecretName) -> bool {
     !vault.has(name) && !vault.grants.iter().any(|grant| grant.secrets.contains(name))
 }
 
-fn put_one(
-    vault: &mut Vault,
-    name: &SecretName,
-    put: &Put,
-    now: u64,
-) -> Result<(Outcome, bool), Locked> {
+fn put_one(vault: &mut Vault, name: &SecretName, put: &Put, now: u64) -> Result<Outcome, Locked> {
     let Some(old) = vault.secrets.get(name) else {
         let secret = Secret {
             versions: vec![version(1, put, now)],
@@ -133,7 +128,7 @@ fn put_one(
             note: put.note.clone(),
         };
         vault.secrets.insert(name.clone(), Arc::new(secret));
-        return Ok((Outcome::Created, true));
+        return Ok(Outcome::Created);
     };
     let same = old.active().value.same_as(&put.value)?;
     // Who sets a value of their own must not get at those that a human was to be asked about.
@@ -149,10 +144,13 @@ fn put_one(
         note: put.note.clone().or_else(|| old.note.clone()),
     };
     let facts = |secret: &Secret| (secret.exec_only, secret.confirm, secret.note.clone());
-    let facts_changed = facts(&secret) != facts(old);
-    let outcome = if same { Outcome::Same } else { Outcome::Updated(secret.active().number) };
+    let outcome = match same {
+        false => Outcome::Updated(secret.active().number),
+        true if facts(&secret) != facts(old) => Outcome::Altered,
+        true => Outcome::Same,
+    };
     vault.secrets.insert(name.clone(), Arc::new(secret));
-    Ok((outcome, facts_changed))
+    Ok(outcome)
 }
 
 /// The versions with one more. What was active stays readable, in grace.

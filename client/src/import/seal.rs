@@ -361,7 +361,7 @@ fn tell(plan: &Plan<'_>, written: &[Written]) {
     };
     let created = count(|outcome| matches!(outcome, Outcome::Created));
     let updated = count(|outcome| matches!(outcome, Outcome::Updated(_)));
-    let same = count(|outcome| matches!(outcome, Outcome::Same));
+    let same = count(|outcome| matches!(outcome, Outcome::Same | Outcome::Altered));
     report::note(format!("sealed: {created} new, {updated} changed, {same} as they were"));
     for (step, written) in plan.steps.iter().zip(written) {
         if let Outcome::Updated(number) = written.outcome {

@@ -31,6 +31,9 @@ pub(crate) fn set(args: SetArgs) -> Result<(), Failure> {
             Outcome::Created => format!("`{name}` is new"),
             Outcome::Updated(version) => format!("`{name}` has version {version} now"),
             Outcome::Same => format!("`{name}` has that value already"),
+            Outcome::Altered => {
+                format!("`{name}` keeps its value; what was said with it is new")
+            }
         });
     }
     Ok(())

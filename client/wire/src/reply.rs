@@ -146,6 +146,9 @@ pub enum Outcome {
     Updated(u32),
     /// It had that value already.
     Same,
+    /// It had that value already, and what is said of it is new: its note, when a human is
+    /// asked, whether it is exported.
+    Altered,
 }
 
 /// The facts of a secret: all but its values.

@@ -34,8 +34,11 @@ fn frames() -> BTreeMap<String, Vec<u8>> {
         let body = encode_reply(&reply).expect("samples are small");
         add(format!("reply-status-{state}"), &body);
     }
-    let body = encode_reply(&samples::refused_events()).expect("samples are small");
-    add("reply-events-refused".to_owned(), &body);
+    for (name, reply) in
+        [("events-refused", samples::refused_events()), ("committed-altered", samples::altered())]
+    {
+        add(format!("reply-{name}"), &encode_reply(&reply).expect("samples are small"));
+    }
     for refusal in samples::refusals() {
         let name = refusal_file(&refusal);
         add(name, &encode_reply(&Reply::Refused(refusal)).expect("samples are small"));

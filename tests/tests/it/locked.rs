@@ -103,6 +103,8 @@ fn what_is_staged_is_forgotten_with_the_rest() {
     done(home.wire().ask(&Request::Lock));
     assert_eq!(refused(wire.ask(&Request::Commit)), Refusal::Locked);
     done(home.wire().unlock(None));
+    // It is told, or what is staged from here on would be committed without the rest.
+    assert_eq!(refused(wire.ask(&Request::Commit)), Refusal::Locked);
     assert_eq!(refused(wire.ask(&Request::Commit)), Refusal::Malformed);
     let absent = Refusal::NoSuchSecret(vec![secret("locked/staged")]);
     assert_eq!(wire.get("locked/staged"), Err(absent));

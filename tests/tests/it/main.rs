@@ -28,6 +28,8 @@ mod frames;
 mod given;
 mod golden;
 mod grants;
+mod guards;
+mod half_done;
 mod hook_attacks;
 mod hook_changes;
 mod hook_cost;

@@ -346,6 +346,11 @@ pub fn statuses() -> Vec<Reply> {
     states.into_iter().map(|state| Reply::Status(status(state))).collect()
 }
 
+/// What became of a value that stayed, and has another note.
+pub fn altered() -> Reply {
+    Reply::Committed(vec![Written { name: secret("sample/KEY"), outcome: Outcome::Altered }])
+}
+
 /// A page with the event that the one in [`replies`] leaves out: a refusal with its name.
 pub fn refused_events() -> Reply {
     let what = What::RefusedFor(Way::Exec, Reason::new("exec-only").expect("a name"));

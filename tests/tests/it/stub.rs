@@ -15,7 +15,8 @@ while read -r line; do
     GETPIN*)
       echo $$ >>asked
       while ! [ -e go ]; do sleep 0.01; done
-      echo "D $(cat pin)"; echo OK ;;
+      if [ -s pin ]; then echo "D $(cat pin)"; echo OK
+      else echo 'ERR 83886179 Operation cancelled'; fi ;;
     CONFIRM*)
       echo $$ >>asked
       case $(cat answer) in
@@ -67,6 +68,11 @@ impl Stub {
     pub fn knows(&self, home: &Home, passphrase: &str) {
         fs::write(self.0.join("pin"), passphrase).expect("it is ours");
         home.may_hold(self.0.join("pin"));
+    }
+
+    /// It gives none from now on: the human says no.
+    pub fn cancels(&self) {
+        fs::write(self.0.join("pin"), "").expect("it is ours");
     }
 
     /// One that holds its answer gives it.
