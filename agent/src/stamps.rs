@@ -9,10 +9,11 @@
 
 use keyagent_wire::socket::Place;
 use keyagent_wire::stamp::{STAMP_BYTES_MAX, directory, mark, name, number};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use std::fs::{self, DirBuilder, File, FileTimes, OpenOptions};
 use std::io::{self, ErrorKind, Read};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -117,11 +118,13 @@ fn bump(path: &Path) -> io::Result<Option<u64>> {
     Ok(known.then(|| number(&old)))
 }
 
+/// What has another name elsewhere is another file of the user's, and not to be written into.
 fn open(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false).mode(0o600);
-    options.custom_flags(flags.bits()).open(path)
+    let file = options.custom_flags(flags.bits()).open(path)?;
+    if file.metadata()?.nlink() == 1 { Ok(file) } else { Err(Errno::EMLINK.into()) }
 }
 
 #[cfg(test)]
@@ -135,6 +138,22 @@ mod tests {
             Stamps::beside(&Place { directory: directory.clone(), name: "agent.sock".into() });
         stamps.start();
         stamps
+    }
+
+    #[test]
+    fn what_has_another_name_is_not_written_into() {
+        let stamps = stamps("linked");
+        let project = b"/p".to_vec();
+        let (path, other) =
+            (stamps.directory.join(name(&project)), stamps.directory.with_extension("other"));
+        fs::write(&other, "precious").expect("it is ours");
+        fs::hard_link(&other, &path).expect("both are ours");
+        stamps.bump([&project]);
+        assert_eq!(fs::read(&other).expect("it is there"), b"precious");
+        assert_eq!(look(&stamps, &project), None, "a stamp that is gone is asked for again");
+        stamps.bump([&project]);
+        assert!(look(&stamps, &project).is_some_and(|(number, _)| number > 0));
+        fs::remove_dir_all(stamps.directory.parent().expect("ours")).expect("ours");
     }
 
     fn look(stamps: &Stamps, project: &[u8]) -> Option<(u64, i64)> {

@@ -18,6 +18,7 @@ use std::io::{
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use tokio::io::Interest;
+use tokio::task::yield_now;
 
 /// Serves a connection until it ends.
 pub async fn serve(socket: Socket, place: Place, peer: Peer, keeper: Rc<Keeper>) {
@@ -48,6 +49,9 @@ pub async fn serve(socket: Socket, place: Place, peer: Peer, keeper: Rc<Keeper>)
             // The end of this connection is the end of the agent, and says so.
             std::future::pending::<()>().await;
         }
+        place.answered(inbox.has_more());
+        // Everybody else has a turn before its next frame: `lock` above all.
+        yield_now().await;
     }
 }
 

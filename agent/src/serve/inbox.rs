@@ -53,6 +53,11 @@ impl Inbox {
         Self { socket, bytes, filled: 0, descriptors, mounts }
     }
 
+    /// Whether there is more of it than was read: it was sent before the reply was.
+    pub fn has_more(&self) -> bool {
+        self.filled > 0
+    }
+
     /// Waits for a whole frame. Each part of it has its own deadline at that place.
     pub async fn next(&mut self, place: &Place) -> Result<Frame, End> {
         while self.filled < HEADER_BYTES {

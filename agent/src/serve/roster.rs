@@ -24,6 +24,10 @@ const SWEEP_EVERY: Duration = Duration::from_millis(100);
 /// can send its request. Who had to wait before has sent it already.
 const GRACE: Duration = Duration::from_millis(1);
 
+/// How many answers a connection has for sure, as long as it does not let us wait: more than
+/// any verb wants but an import.
+const ANSWERS_SAFE: u32 = 256;
+
 /// How many bytes of replies may wait for clients that do not read them, for all together.
 const UNREAD_BYTES_MAX: usize = 4 * 1024 * 1024;
 
@@ -40,21 +44,23 @@ struct Entry {
     deadline: Option<Instant>,
     displaceable: bool,
     unread_bytes: usize,
+    /// How often it was answered.
+    answers: u32,
+    /// Whether it has asked again before it was answered.
+    is_hasty: bool,
 }
 
 impl Roster {
-    /// Makes room for one more: the connection that has kept us waiting longest goes. False
-    /// if all are at work, came a moment ago, or have sent what we have not looked at: when we
-    /// are late ourselves, nobody pays for it.
+    /// Makes room for one more: a connection that asks before it was answered goes, else the
+    /// one that has kept us waiting longest, else the one that was answered most. False if all
+    /// are at work, came a moment ago, or have sent what we have not looked at: when we are
+    /// late ourselves, nobody pays for it.
     pub fn make_room(&self) -> bool {
         let mut entries = self.entries.borrow_mut();
         if entries.len() < CONNECTIONS_MAX {
             return true;
         }
-        let waiting = entries.iter().filter(|(_, e)| e.displaceable && e.since.elapsed() > GRACE);
-        let mut waiting: Vec<_> = waiting.collect();
-        waiting.sort_by_key(|(_, e)| e.since);
-        let Some(number) = waiting.iter().find(|(_, e)| e.keeps_us_waiting()).map(|(n, _)| **n)
+        let Some(number) = hasty(&entries).or_else(|| late(&entries)).or_else(|| busy(&entries))
         else {
             return false;
         };
@@ -72,6 +78,8 @@ impl Roster {
             deadline: None,
             displaceable: false,
             unread_bytes: 0,
+            answers: 0,
+            is_hasty: false,
         };
         self.entries.borrow_mut().insert(number, entry);
         self.arrived.notify_one();
@@ -91,6 +99,22 @@ impl Roster {
             entries.values().filter(|e| e.deadline.is_some_and(|d| d <= now)).for_each(Entry::shut);
         }
     }
+}
+/// Our clients never do that.
+fn hasty(entries: &BTreeMap<u64, Entry>) -> Option<u64> {
+    entries.iter().find(|(_, e)| e.displaceable && e.is_hasty).map(|(number, _)| *number)
+}
+
+fn late(entries: &BTreeMap<u64, Entry>) -> Option<u64> {
+    let waiting = entries.iter().filter(|(_, e)| e.displaceable && e.since.elapsed() > GRACE);
+    let mut waiting: Vec<_> = waiting.collect();
+    waiting.sort_by_key(|(_, e)| e.since);
+    waiting.iter().find(|(_, e)| e.keeps_us_waiting()).map(|(number, _)| **number)
+}
+
+fn busy(entries: &BTreeMap<u64, Entry>) -> Option<u64> {
+    let busy = entries.iter().filter(|(_, e)| e.displaceable && e.answers >= ANSWERS_SAFE);
+    busy.max_by_key(|(_, e)| e.answers).map(|(number, _)| *number)
 }
 
 impl Entry {
@@ -133,6 +157,15 @@ impl Place {
         self.set(|entry, _| entry.unread_bytes = bytes);
         let entries = self.roster.entries.borrow();
         entries.values().map(|entry| entry.unread_bytes).sum::<usize>() <= UNREAD_BYTES_MAX
+    }
+
+    /// It was answered, and had asked again before if it is hasty.
+    pub fn answered(&self, is_hasty: bool) {
+        self.set(|entry, _| {
+            entry.answers = entry.answers.saturating_add(1);
+            entry.is_hasty |= is_hasty;
+            entry.displaceable = true;
+        });
     }
 
     fn drains(&self) -> bool {

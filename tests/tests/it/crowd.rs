@@ -2,8 +2,9 @@
 
 use crate::burden::Burden;
 use crate::waits::Waits;
-use keyagent_tests::wire::secret;
+use keyagent_tests::wire::{done, secret};
 use keyagent_tests::{Agent, Home, Wire, describe, eventually};
+use keyagent_wire::frame::CONNECTIONS_MAX;
 use keyagent_wire::{Reply, Request};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use std::io::{ErrorKind, Read, Write};
@@ -129,6 +130,52 @@ fn good_clients(
         (is_enough() && waits.count() >= ANSWERS).then_some(())
     });
     waits
+}
+
+/// How many requests a client sends before it reads a reply: all that one receive brings.
+const IN_ADVANCE: usize = 85;
+/// How many of them may be answered before the request of another that came with them.
+const AHEAD_MAX: usize = 8;
+
+#[test]
+fn t19_who_asks_in_advance_does_not_hold_up_a_lock() {
+    let (home, agent) = Home::with_vault();
+    home.wire().put("crowd/canary", home.canary().as_bytes());
+    let (mut greedy, mut other) = (home.wire(), home.wire());
+    // Both are known to the agent, which looks at what they send next at the same moment.
+    (greedy.status(), other.status());
+    let halted = agent.halt();
+    let get = Wire::frame(&Request::Get { name: secret("crowd/canary"), version: None });
+    greedy.send_bytes(&get.repeat(IN_ADVANCE)).expect("there is room for it");
+    other.send(&Request::Lock).expect("there is room for it");
+    drop(halted);
+    done(other.try_reply().expect("the agent answers"));
+    let replies = (0..IN_ADVANCE).map(|_| greedy.try_reply().expect("the agent answers"));
+    let values = replies.filter(|reply| matches!(reply, Reply::Value(_))).count();
+    assert!(values <= AHEAD_MAX, "{values} values were handed out before the lock");
+}
+
+#[test]
+fn t19_who_asks_in_advance_makes_room_for_others() {
+    make_room_for_descriptors();
+    let (home, agent) = Home::with_vault();
+    let status = Wire::frame(&Request::Status).repeat(IN_ADVANCE);
+    let halted = agent.halt();
+    let mut greedy: Vec<_> = (0..CROWD).map(|_| home.wire()).collect();
+    for wire in &mut greedy {
+        wire.send_bytes(&status).expect("there is room for it");
+    }
+    let mut good = home.wire();
+    good.send(&Request::Status).expect("there is room for it");
+    drop(halted);
+    assert!(matches!(good.try_reply().expect("the agent answers"), Reply::Status(_)));
+    let (mut answers, mut cut) = (0, 0);
+    for wire in &mut greedy {
+        let got = (0..IN_ADVANCE).take_while(|_| wire.try_reply().is_ok()).count();
+        answers += got;
+        cut += usize::from(got < IN_ADVANCE);
+    }
+    assert!(cut >= CROWD - 2 * CONNECTIONS_MAX, "{cut} were hung up on after {answers} answers");
 }
 
 #[test]
