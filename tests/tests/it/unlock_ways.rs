@@ -240,15 +240,24 @@ fn the_verbs_do_it_and_say_so() {
     let new = home.write("new", NEW);
 
     let fds = format!("3<'{}' 4<'{}'", old.display(), new.display());
-    bash(&format!("keyagent passphrase --passphrase-fd 4 --new-passphrase-fd 4 {fds}"))
+    bash(&format!("keyagent passphrase --passphrase-fd 4 --new-passphrase-fd 3 {fds}"))
         .fails(1)
         .complains("does not open");
+    bash(&format!("keyagent passphrase --passphrase-fd 3 --new-passphrase-fd 3 {fds}"))
+        .fails(2)
+        .complains("3<OLD 4<NEW");
+    bash("keyagent passphrase --passphrase-fd 3 --new-passphrase-fd 4 3<old 4</dev/null")
+        .fails(2)
+        .complains("`keyagent passphrase --none`");
     bash(&format!("keyagent passphrase --passphrase-fd 3 --new-passphrase-fd 4 {fds}"))
         .code(0)
         .complains("the passphrase is changed");
     opens(&home, key(NEW));
     // Where there is no terminal, it says how a passphrase is given.
     bash("setsid -w keyagent rekey").fails(2).complains("--passphrase-fd 3");
+    bash(&format!("keyagent rekey --passphrase-fd 4 {fds}")).code(0).complains("new identity");
+    home.keyagent(["lock"]).run().code(0);
+    bash(&format!("keyagent rekey --passphrase-fd 3 {fds}")).fails(1).complains("does not open");
     bash(&format!("keyagent rekey --passphrase-fd 4 {fds}")).code(0).complains("new identity");
     let other = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
     home.keyagent(["recipients", "add", other]).run().code(0);
