@@ -126,7 +126,7 @@ find_skipped() {
     needs gnome-keyring "gnome-keyring-daemon, secret-tool, gdbus or dbus-daemon is not installed"
   { ((EUID == 0)) && may_mount; } || needs root "not running as root, or root may not mount here"
   may_attach || needs ptrace "no process may trace another of its user"
-  has_secret_memory || needs secretmem "the kernel has no memfd_secret"
+  has_secret_memory || needs secretmem "no memfd_secret, or no python3 to look for it"
   [[ -w /proc/sys/kernel/core_pattern ]] || needs core-pattern "core_pattern cannot be written"
   unshare -Ur true 2>/dev/null || needs userns "no user namespaces for us"
   if ! has mkfs.ext4 || ! losetup --find >/dev/null 2>&1; then
