@@ -124,11 +124,30 @@ find_skipped() {
     needs dbus "dbus-daemon or the module dbusmock of /usr/bin/python3 is not installed"
   { has dbus-daemon && has gnome-keyring-daemon && has secret-tool && has gdbus; } ||
     needs gnome-keyring "gnome-keyring-daemon, secret-tool, gdbus or dbus-daemon is not installed"
-  ((EUID == 0)) || needs root "not running as root"
+  { ((EUID == 0)) && may_mount; } || needs root "not running as root, or root may not mount here"
+  may_attach || needs ptrace "no process may trace another of its user"
+  has_secret_memory || needs secretmem "no memfd_secret, or no python3 to look for it"
+  [[ -w /proc/sys/kernel/core_pattern ]] || needs core-pattern "core_pattern cannot be written"
   unshare -Ur true 2>/dev/null || needs userns "no user namespaces for us"
   if ! has mkfs.ext4 || ! losetup --find >/dev/null 2>&1; then
     needs loop "no loop device, or no mkfs.ext4"
   fi
+}
+
+may_mount() {
+  # shellcheck disable=SC2016 # the inner shell's own words
+  unshare -m sh -c 'mount -t tmpfs none "$0"' "$target_dir" 2>/dev/null
+}
+
+# Whether Yama, if it is there, lets a process trace one that is not its child.
+may_attach() {
+  local scope=/proc/sys/kernel/yama/ptrace_scope
+  [[ ! -r $scope || $(<"$scope") == 0 ]]
+}
+
+# By its number, which all machines share: older ones have no name for it.
+has_secret_memory() {
+  python3 -c 'import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(447, 0) < 0)' 2>/dev/null
 }
 
 may_trace() {

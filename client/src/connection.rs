@@ -238,7 +238,9 @@ fn patience(request: &Request) -> (u64, &'static str) {
     match request {
         Request::Init(_) => (UNLOCK_SECONDS_MAX, "making the vault…"),
         // A pinentry may draw on our terminal meanwhile.
-        Request::Unlock(Unlock { key: Key::Pinentry(_), .. }) => (UNLOCK_SECONDS_MAX, ""),
+        Request::Unlock(Unlock { key: Key::Pinentry(_), .. }) => {
+            (ASK_SECONDS_MAX + UNLOCK_SECONDS_MAX, "")
+        }
         Request::Unlock(_) => (UNLOCK_SECONDS_MAX, "unlocking…"),
         Request::Ask(_) => (ASK_SECONDS_MAX, ""),
         Request::Reseal(_) | Request::Rekey { .. } => (UNLOCK_SECONDS_MAX, "sealing anew…"),

@@ -61,6 +61,8 @@ pub(crate) struct Sealing<'a> {
     pub(crate) identity: Option<&'a Path>,
     /// Where the passphrase is read from, if it is not asked for.
     pub(crate) passphrase_fd: Option<RawFd>,
+    /// What to do instead of an empty passphrase.
+    pub(crate) without: &'static str,
 }
 
 impl Sealing<'_> {
@@ -76,10 +78,29 @@ impl Sealing<'_> {
             return Ok(Seal::Identity(real_path(path)?.into_os_string().into_vec()));
         }
         let passphrase = match self.passphrase_fd {
-            Some(fd) => not_empty(from_descriptor(fd)?)?,
-            None => new_from_terminal()?,
+            Some(fd) => self.not_empty(from_descriptor(fd)?)?,
+            None => self.new_from_terminal()?,
         };
         Ok(if self.keyring { Seal::Keyring(passphrase) } else { Seal::Passphrase(passphrase) })
+    }
+
+    /// Asks for a new one twice.
+    fn new_from_terminal(&self) -> Result<Value, Failure> {
+        let mut tty = terminal()?;
+        let first = self.not_empty(ask_passphrase(&mut tty, "new passphrase: ")?)?;
+        let again = ask_passphrase(&mut tty, "the same again: ")?;
+        if first.same_as(&again) {
+            Ok(first)
+        } else {
+            Err(Failure::failed("the two passphrases are not the same"))
+        }
+    }
+
+    fn not_empty(&self, passphrase: Value) -> Result<Value, Failure> {
+        if passphrase.byte_count() > 0 {
+            return Ok(passphrase);
+        }
+        Err(Failure::usage("the passphrase is empty").hint(self.without))
     }
 }
 
@@ -97,28 +118,6 @@ pub(crate) fn from_terminal() -> Result<Value, Failure> {
     // Still locked, which is what the exit code says.
     let mut tty = terminal().map_err(|failure| Failure { kind: Kind::Locked, ..failure })?;
     ask_passphrase(&mut tty, "passphrase of the vault: ")
-}
-
-/// Asks for a new one twice.
-pub(crate) fn new_from_terminal() -> Result<Value, Failure> {
-    let mut tty = terminal()?;
-    let first = ask_passphrase(&mut tty, "new passphrase: ")?;
-    let first = not_empty(first)?;
-    let again = ask_passphrase(&mut tty, "the same again: ")?;
-    if first.same_as(&again) {
-        Ok(first)
-    } else {
-        Err(Failure::failed("the two passphrases are not the same"))
-    }
-}
-
-/// Refuses an empty passphrase.
-pub(crate) fn not_empty(passphrase: Value) -> Result<Value, Failure> {
-    if passphrase.byte_count() > 0 {
-        return Ok(passphrase);
-    }
-    Err(Failure::usage("the passphrase is empty")
-        .hint("`keyagent init --no-passphrase` makes a vault that needs none"))
 }
 
 fn terminal() -> Result<Tty, Failure> {
@@ -161,7 +160,10 @@ mod tests {
     #[test]
     fn an_empty_one_is_refused() {
         let value = |bytes| Value::new(bytes).expect("a value");
-        assert!(not_empty(value(b"")).is_err_and(|f| f.hints[0].contains("--no-passphrase")));
-        assert!(not_empty(value(b"a")).is_ok());
+        let without = "`keyagent init --no-passphrase`";
+        let sealing =
+            Sealing { none: false, keyring: false, identity: None, passphrase_fd: None, without };
+        assert!(sealing.not_empty(value(b"")).is_err_and(|failure| failure.hints == [without]));
+        assert!(sealing.not_empty(value(b"a")).is_ok());
     }
 }

@@ -132,11 +132,13 @@ fn about_asks(refusal: &Refusal) -> Failure {
     let refused = |text| Failure::new(Kind::Refused, text);
     match refusal {
         Refusal::NeedsAnswer(names) => refused(format!("not confirmed: {}", list(names)))
-            .hint("`keyagent exec -- true`, in a terminal here, asks"),
+            .hint("`keyagent exec -- CMD` asks, and hands it to CMD"),
         Refusal::Muted(seconds) => {
             let left = crate::date::span(*seconds);
-            refused(format!("denied too often: nothing is asked for {left}"))
-                .hint("`keyagent lock`, then `keyagent unlock`, begins anew")
+            refused(format!("denied too often: nothing is asked for {left}")).hint(
+                "it ends by itself; where you type a passphrase, `keyagent lock`, then \
+                     `keyagent unlock`, ends it at once",
+            )
         }
         Refusal::NoPinentry => refused("nobody can be asked: no pinentry for here".to_owned())
             .hint("it wants a terminal or a display, and a program: `keyagent doctor` names it"),

@@ -173,6 +173,14 @@ impl Session {
         Err(self.way_out(&refusal))
     }
 
+    /// The same, where the key is at hand: it opens a locked vault, and comes back.
+    pub(crate) fn open_by(&mut self, key: Key) -> Result<Key, Failure> {
+        if self.status()?.vault == VaultState::Locked {
+            return self.unlock(key);
+        }
+        self.need_open_vault().map(|()| key)
+    }
+
     /// Opens the vault, with a passphrase from the terminal if its identity is sealed.
     fn open_vault(&mut self, tty: &mut Tty) -> Result<(), Failure> {
         let unsealed = Unlock { key: Key::Stored, accept_rollback: false, seconds: None };
@@ -182,13 +190,18 @@ impl Session {
             reply => return accept(reply).map(drop),
         }
         let passphrase = ask_passphrase(tty, "passphrase of the vault: ")?;
-        // A human may take longer than the agent keeps a silent connection.
+        self.unlock(Key::Passphrase(passphrase)).map(drop)
+    }
+
+    /// Opens the vault by that key, and gives it back.
+    fn unlock(&mut self, key: Key) -> Result<Key, Failure> {
+        // A human may have taken longer than the agent keeps a silent connection.
         self.connection = start::connect()?;
-        let key = Key::Passphrase(passphrase);
-        let unlock = Unlock { key, accept_rollback: false, seconds: None };
-        match self.connection.ask(&Request::Unlock(unlock), &[])? {
-            Reply::Refused(refusal) => Err(self.way_out(&refusal)),
-            reply => accept(reply).map(drop),
+        let request = Request::Unlock(Unlock { key, accept_rollback: false, seconds: None });
+        match (self.connection.ask(&request, &[])?, request) {
+            (Reply::Refused(refusal), _) => Err(self.way_out(&refusal)),
+            (Reply::Done, Request::Unlock(Unlock { key, .. })) => Ok(key),
+            _ => Err(unexpected()),
         }
     }
 }

@@ -75,16 +75,18 @@ impl Agent {
 pub struct Halted(Pid);
 
 impl Halted {
-    /// Halts any process.
-    pub fn of(pid: u32) -> Self {
-        Self::new(pid)
+    /// Halts any process, if it has not ended by then.
+    pub fn of(pid: u32) -> Option<Self> {
+        let halted = Self(Pid::from_raw(pid as i32));
+        kill(halted.0, Signal::SIGSTOP).ok()?;
+        crate::eventually("it is halted, or gone", || {
+            (process::is_halted(pid) || !process::is_alive(pid)).then_some(())
+        });
+        process::is_alive(pid).then_some(halted)
     }
 
     pub(crate) fn new(pid: u32) -> Self {
-        let halted = Self(Pid::from_raw(pid as i32));
-        kill(halted.0, Signal::SIGSTOP).expect("it is there");
-        crate::eventually("the agent is halted", || process::is_halted(pid).then_some(()));
-        halted
+        Self::of(pid).expect("it is there")
     }
 }
 

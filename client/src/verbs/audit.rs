@@ -184,10 +184,7 @@ fn object(event: &Event) -> Vec<u8> {
     let (what, how) = words(event.what);
     let secret = |(name, version): &(SecretName, Option<u32>)| {
         let object = Object::new().text("name", name.as_str());
-        match version {
-            Some(version) => object.number("version", (*version).into()).end(),
-            None => object.raw("version", b"null").end(),
-        }
+        object.number_or_null("version", version.map(u64::from)).end()
     };
     let mut object = Object::new()
         .number("seq", event.seq)

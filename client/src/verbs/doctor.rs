@@ -4,7 +4,7 @@
 use crate::connection::{self, Connection};
 use crate::date;
 use crate::json::{self, Object};
-use crate::project::{config_directory, show};
+use crate::project::{config_directory, pasted, show};
 use crate::report::{self, Failure};
 use crate::verbs::opening::Opening;
 use crate::verbs::status::{SCHEMA, words};
@@ -14,7 +14,7 @@ use keyagent_wire::event::Verified;
 use keyagent_wire::health::{Check, Finding, Health};
 use keyagent_wire::reply::{Status, VaultState};
 use keyagent_wire::request::Audit;
-use keyagent_wire::{Reply, Request, escape};
+use keyagent_wire::{Refusal, Reply, Request, escape};
 use std::env::var_os;
 use std::ffi::OsStr;
 use std::fmt::Write;
@@ -42,7 +42,7 @@ struct Agent {
     /// When the audit log was written last, by the wall clock.
     logged: Option<u64>,
     /// What the check of that log found; none while the vault is locked.
-    verified: Option<Verified>,
+    verified: Result<Option<Verified>, Failure>,
 }
 
 /// Prints it. Fails if anything is less than it should be.
@@ -78,10 +78,13 @@ fn logged(connection: &mut Connection) -> Option<u64> {
 }
 
 /// Checks the audit log, if the vault is open.
-fn verified(connection: &mut Connection) -> Option<Verified> {
-    match connection.ask(&Request::VerifyAudit, &[]) {
-        Ok(Reply::Verified(verified)) => Some(verified),
-        _ => None,
+fn verified(connection: &mut Connection) -> Result<Option<Verified>, Failure> {
+    match connection.ask(&Request::VerifyAudit, &[])? {
+        Reply::Refused(Refusal::Locked | Refusal::NoVault) => Ok(None),
+        reply => match session::accept(reply)? {
+            Reply::Verified(verified) => Ok(Some(verified)),
+            _ => Err(session::unexpected()),
+        },
     }
 }
 
@@ -117,7 +120,7 @@ fn hook() -> String {
     let has_it = text.windows(13).any(|window| window == b"keyagent hook");
     match has_it {
         true => format!("{name}, in {}", show(&file)),
-        false => format!("none for {name}: `echo '{line}' >>{}`", show(&file)),
+        false => format!("none for {name}: `echo '{line}' >>{}`", pasted(&file)),
     }
 }
 
@@ -133,18 +136,19 @@ impl Agent {
         row("file", &escape(&status.vault_path));
         row("log", &escape(&status.log_path));
         match &self.verified {
-            Some(Verified { bad: Some(bad), .. }) => {
+            Ok(Some(Verified { bad: Some(bad), .. })) => {
                 row("audit", &audit::found(*bad));
                 row("", "`keyagent audit verify` says what to do");
             }
-            Some(verified) => row("audit", audit::good(verified).trim_end()),
-            None => {}
+            Ok(Some(verified)) => row("audit", audit::good(verified).trim_end()),
+            Ok(None) => {}
+            Err(failure) => row("audit", &format!("could not be checked: {}", failure.text)),
         }
     }
 
     fn members(&self, json: Object) -> Object {
         let status = &self.status;
-        let bad = self.verified.as_ref().and_then(|verified| verified.bad);
+        let bad = self.verified.as_ref().ok().and_then(|verified| verified.as_ref()?.bad);
         json.text("release", &escape(status.release.as_bytes()))
             .number("pid", status.pid.into())
             .text("vault", &words(&status.vault))
@@ -175,8 +179,11 @@ impl Report {
             Ok(Agent { status: Status { vault: vault @ VaultState::Unusable(_), .. }, .. }) => {
                 Some(words(vault))
             }
-            Ok(Agent { verified: Some(Verified { bad: Some(bad), .. }), .. }) => {
+            Ok(Agent { verified: Ok(Some(Verified { bad: Some(bad), .. })), .. }) => {
                 Some(audit::found(*bad))
+            }
+            Ok(Agent { verified: Err(failure), .. }) => {
+                Some(format!("the audit log could not be checked: {}", failure.text))
             }
             Ok(Agent { health: Some(health), .. }) if !findings::is_full(health) => {
                 Some(format!("the agent's protection is {}", findings::level(health)))
@@ -273,4 +280,40 @@ impl Report {
 fn setting<'a>(health: &'a Health, key: &str) -> Option<&'a str> {
     let found = health.settings.iter().find(|setting| setting.key == key);
     found.map(|setting| setting.value.as_str()).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::refusal;
+    use keyagent_wire::frame::VERSION;
+
+    fn agent(verified: Result<Option<Verified>, Failure>) -> Agent {
+        let (findings, settings) = (Vec::new(), Vec::new());
+        let health = Health { findings, settings, idle_seconds: None, hard_seconds: None };
+        let status = Status {
+            release: "1".to_owned(),
+            protocol: VERSION,
+            pid: 1,
+            vault: VaultState::Locked,
+            vault_path: b"/none/vault.age".to_vec(),
+            log_path: Vec::new(),
+            stale: None,
+        };
+        Agent { status, health: Some(health), logged: None, verified }
+    }
+
+    #[test]
+    fn a_log_that_could_not_be_checked_is_not_one_that_is_locked() {
+        let told = |verified| {
+            let nothing = String::new;
+            let agent = Ok(agent(verified));
+            let report = Report { agent, socket: nothing(), config: nothing(), hook: nothing() };
+            (report.sheet().contains("\naudit "), report.lacking())
+        };
+        assert_eq!(told(Ok(None)), (false, None));
+        let (row, lacking) = told(Err(refusal::failure(&Refusal::Busy)));
+        let words = "the audit log could not be checked: the agent is busy";
+        assert_eq!((row, lacking.as_deref()), (true, Some(words)));
+    }
 }

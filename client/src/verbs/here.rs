@@ -94,17 +94,16 @@ impl Here {
         let from = self.record.as_ref().map(|record| show(&record.directory));
         let profile =
             self.record.as_ref().and_then(|r| r.profile.as_ref()).map(ProfileName::as_str);
-        let number = |object: Object, key: &str, number: Option<u32>| match number {
-            Some(number) => object.number(key, number.into()),
-            None => object.text_or_null(key, None),
-        };
         let rows = self.rows();
         let rows = rows.iter().map(|row| {
-            let object = Object::new()
+            Object::new()
                 .text("variable", row.binding.var.as_str())
-                .text("secret", row.binding.secret.as_str());
-            let object = number(number(object, "loaded", row.loaded), "current", row.current);
-            object.flag("stale", is_stale(row)).flag("exec_only", row.exec_only).end()
+                .text("secret", row.binding.secret.as_str())
+                .number_or_null("loaded", row.loaded.map(u64::from))
+                .number_or_null("current", row.current.map(u64::from))
+                .flag("stale", is_stale(row))
+                .flag("exec_only", row.exec_only)
+                .end()
         });
         let says = self.says.as_ref();
         let why = says.err().filter(|why| !why.is_empty());

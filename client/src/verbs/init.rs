@@ -20,6 +20,7 @@ pub(crate) fn run(args: InitArgs) -> Result<(), Failure> {
         keyring: args.keyring,
         identity: args.identity.as_deref(),
         passphrase_fd: args.passphrase_fd,
+        without: "`keyagent init --no-passphrase` makes a vault that needs none",
     };
     let seal = sealing.seal()?;
     let init = Init { seal, recipients: args.recipients };

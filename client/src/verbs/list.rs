@@ -11,7 +11,7 @@ use std::fmt::Write;
 
 /// Prints all secrets, in the order of their names.
 pub(crate) fn list(as_json: bool) -> Result<(), Failure> {
-    let secrets = all()?;
+    let secrets = all(&mut Session::begin()?)?;
     let text = if as_json {
         let list = json::list(secrets.iter().map(|fact| members(Object::new(), fact).end()));
         line(Object::new().number("schema", SCHEMA).raw("secrets", &list).end())
@@ -34,8 +34,8 @@ pub(crate) fn show(args: ShowArgs) -> Result<(), Failure> {
     report::answer(&text)
 }
 
-fn all() -> Result<Vec<Fact>, Failure> {
-    let mut session = Session::begin()?;
+/// The facts of all secrets, in the order of their names.
+pub(crate) fn all(session: &mut Session) -> Result<Vec<Fact>, Failure> {
     let mut all = Vec::new();
     loop {
         let after = all.last().map(|fact: &Fact| fact.name.clone());

@@ -11,6 +11,11 @@ use keyagent_wire::{Refusal, Reply, Request};
 
 /// Changes it. What opens the vault now is wanted first, though it be open.
 pub(crate) fn run(args: PassphraseArgs) -> Result<(), Failure> {
+    // Opened anew, one file would be read twice: the old one would stay, without a word.
+    if args.passphrase_fd.is_some() && args.passphrase_fd == args.new_passphrase_fd {
+        return Err(Failure::usage("old and new need a descriptor each")
+            .hint("`--passphrase-fd 3 --new-passphrase-fd 4 3<OLD 4<NEW`"));
+    }
     let status = crate::session::status(&mut start::connect()?)?;
     if status.vault == VaultState::Missing {
         return Err(refusal::failure(&Refusal::NoVault));
@@ -21,6 +26,7 @@ pub(crate) fn run(args: PassphraseArgs) -> Result<(), Failure> {
         keyring: args.keyring,
         identity: args.identity.as_deref(),
         passphrase_fd: args.new_passphrase_fd,
+        without: "`keyagent passphrase --none` has the vault need none",
     };
     let seal = sealing.seal()?;
     let said = match &seal {

@@ -3,18 +3,19 @@
 use crate::args::{Recipients, RecipientsArgs};
 use crate::report::{self, Failure};
 use crate::session::{Session, unexpected};
-use keyagent_wire::{Reply, Request, SecretName, escape};
+use crate::verbs::list;
+use keyagent_wire::{Reply, Request, escape};
 
 /// Lists them, or changes who they are.
 pub(crate) fn run(args: RecipientsArgs) -> Result<(), Failure> {
     match args.what {
-        None | Some(Recipients::List) => list(),
+        None | Some(Recipients::List) => print(),
         Some(Recipients::Add { recipient }) => add(recipient),
         Some(Recipients::Rm { recipient }) => remove(recipient),
     }
 }
 
-fn list() -> Result<(), Failure> {
+fn print() -> Result<(), Failure> {
     let Reply::Recipients(all) = Session::begin()?.ask(&Request::Recipients)? else {
         return Err(unexpected());
     };
@@ -34,7 +35,7 @@ fn add(recipient: String) -> Result<(), Failure> {
 fn remove(recipient: String) -> Result<(), Failure> {
     let mut session = Session::begin()?;
     session.need_open_vault()?;
-    let names = names(&mut session)?;
+    let secrets = list::all(&mut session)?;
     done(session.ask(&Request::RemoveRecipient { recipient })?)?;
     report::note("the vault is no longer sealed to that recipient");
     report::warning(
@@ -42,24 +43,10 @@ fn remove(recipient: String) -> Result<(), Failure> {
          vault.age.1 to vault.age.5",
     );
     report::hint("make new keys where these came from, then `keyagent set NAME` for each");
-    let lines: String = names.iter().map(|name| format!("{name}\n")).collect();
+    let lines: String = secrets.iter().map(|fact| format!("{}\n", fact.name)).collect();
     report::answer(lines.as_bytes())
 }
 
 fn done(reply: Reply) -> Result<(), Failure> {
     if matches!(reply, Reply::Done) { Ok(()) } else { Err(unexpected()) }
-}
-
-fn names(session: &mut Session) -> Result<Vec<SecretName>, Failure> {
-    let (mut names, mut after) = (Vec::new(), None);
-    loop {
-        let Reply::Page { secrets, more } = session.ask(&Request::List { after })? else {
-            return Err(unexpected());
-        };
-        names.extend(secrets.into_iter().map(|fact| fact.name));
-        if !more {
-            return Ok(names);
-        }
-        after = names.last().cloned();
-    }
 }

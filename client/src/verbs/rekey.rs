@@ -4,14 +4,20 @@ use crate::args::RekeyArgs;
 use crate::report::{self, Failure};
 use crate::session::{Session, accept_at, unexpected};
 use crate::{passphrase, start};
+use keyagent_wire::request::Key;
 use keyagent_wire::{Reply, Request};
 
 /// Makes it. What opens the old one is wanted, and seals the new one.
 pub(crate) fn run(args: &RekeyArgs) -> Result<(), Failure> {
     let mut session = Session::begin()?;
-    session.need_open_vault()?;
     let path = session.status()?.vault_path;
-    let key = passphrase::current_key(args.passphrase_fd)?;
+    let key = match args.passphrase_fd {
+        Some(fd) => session.open_by(Key::Passphrase(passphrase::from_descriptor(fd)?))?,
+        None => {
+            session.need_open_vault()?;
+            passphrase::current_key(None)?
+        }
+    };
     // On a connection of its own: a human may have taken longer than one is kept.
     let reply = start::connect()?.ask(&Request::Rekey { key }, &[])?;
     match accept_at(passphrase::answered(reply)?, &path)? {

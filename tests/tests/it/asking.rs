@@ -5,7 +5,7 @@
 use crate::given::{allow, manifest};
 use crate::stub::{self, Stub};
 use keyagent_tests::wire::{done, put, refused, secret, value};
-use keyagent_tests::{Agent, Home, Output, Terminal, Wire, describe, eventually};
+use keyagent_tests::{Agent, Home, Output, Terminal, Wire, describe, eventually, process};
 use keyagent_wire::codec::decode_reply;
 use keyagent_wire::frame::{self, REPLY_BYTES_MAX};
 use keyagent_wire::reply::VaultState;
@@ -27,7 +27,7 @@ struct Asking {
 
 impl Asking {
     fn new(answer: &str) -> Self {
-        Self::patient(answer, "2s")
+        Self::patient(answer, "60s")
     }
 
     /// One that asks for so long.
@@ -110,14 +110,16 @@ fn a_yes_hands_it_out_and_a_no_does_not() {
 fn t36_a_pinentry_that_fails_has_said_no() {
     let answers = ["crash", "end", "garbage", "binary", "flood", "lines", "other", "hang"];
     for answer in answers {
-        let asked = Asking::new(answer);
+        // Only of one that hangs the end is waited for.
+        let timeout = if answer == "hang" { "2s" } else { "60s" };
+        let asked = Asking::patient(answer, timeout);
         let output = asked.get("app/SESSION").fails(3);
         let word = if answer == "hang" { "denied" } else { "nobody could answer" };
         assert!(output.stderr_text().contains(word), "{answer}: {}", output.report());
         assert_eq!(asked.dialogs().len(), 1, "{answer}");
         asked.is_well();
         let pid = asked.dialogs()[0];
-        eventually("it is gone", || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(()));
+        eventually("it is gone", || (!process::is_alive(pid)).then_some(()));
     }
 }
 
@@ -326,7 +328,8 @@ fn answers_in_session_of_lease(asked: &Asking, connected: &str) -> Vec<String> {
     let there = |name: &str| home.work().join(name).exists().then_some(());
     let script = "keyagent get app/SESSION >/dev/null && touch leased
         while [ ! -e halted ]; do sleep 0.01; done
-        \"$PROBE\" become \"$SOCKET\" sh ./hand-on \"$CONNECTED\"";
+        \"$PROBE\" become \"$SOCKET\" sh ./hand-on \"$CONNECTED\"
+        exit $?";
     let mut session = Command::new("setsid");
     home.surround(&mut session);
     session.args(["sh", "-c", script]).env("PATH", home.path_with_programs());
@@ -395,8 +398,7 @@ fn t51_a_yes_is_for_the_next_request_of_its_connection() {
 /// The dialog of that number, once it is there; what comes back waits for its end.
 fn end_of_dialog(stub: &Stub, at: usize) -> impl Fn() {
     let pid = eventually("it asks", || stub.dialogs().get(at).copied());
-    let there = move || Path::new(&format!("/proc/{pid}")).exists();
-    move || eventually("the pinentry is gone", || (!there()).then_some(()))
+    move || eventually("the pinentry is gone", || (!process::is_alive(pid)).then_some(()))
 }
 
 /// Nobody's patience ends it: that of the pinentry is longer than the test's.
@@ -459,7 +461,7 @@ fn a_shell_gets_nothing_that_needs_an_answer() {
 #[test]
 fn needs_pinentry_curses_the_real_one_asks_on_the_terminal() {
     let home = Home::new();
-    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-curses"), "2s");
+    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-curses"), "60s");
     set(&home, "app/SESSION", Confirm::Session);
     for (keys, allowed) in [("\t\r", false), ("\r", true)] {
         let script = "keyagent get app/SESSION >/dev/null && echo it''came; stty sane; exit 0";
@@ -476,7 +478,7 @@ fn needs_pinentry_curses_the_real_one_asks_on_the_terminal() {
 #[test]
 fn needs_pinentry_tty_the_real_one_asks_on_the_terminal() {
     let home = Home::new();
-    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-tty"), "2s");
+    let _agent = agent_with(&home, Path::new("/usr/bin/pinentry-tty"), "60s");
     set(&home, "app/SESSION", Confirm::Session);
     for (keys, allowed) in [("d", false), ("a", true)] {
         let script = "keyagent get app/SESSION >/dev/null && echo it''came; stty sane; exit 0";

@@ -4,6 +4,8 @@ use crate::stub;
 use keyagent_tests::wire::{done, put};
 use keyagent_tests::{Home, eventually};
 use keyagent_wire::{Confirm, Request};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -31,24 +33,33 @@ impl Screen {
         Self { server, display: format!(":{number}") }
     }
 
-    /// Waits for a window, and presses keys where it has the focus.
+    /// Waits for a window, presses keys where it has the focus, and waits for its end.
     fn press(&self, keys: &[&str]) {
         let window = ["search", "--sync", "--onlyvisible", "--class", "pinentry"];
-        self.xdotool(&[&window[..], &["windowfocus", "--sync"]].concat());
+        self.does(&[&window[..], &["windowfocus", "--sync"]].concat());
         // Not to the window by name: the last key may end it.
-        self.xdotool(&[&["key"][..], keys].concat());
+        self.does(&[&["key"][..], keys].concat());
+        let search = ["search", "--onlyvisible", "--class", "pinentry"];
+        eventually("the window is gone", || (!self.xdotool(&search)).then_some(()));
     }
 
-    fn xdotool(&self, args: &[&str]) {
-        let mut command = Command::new("xdotool");
-        command.args(args).env("DISPLAY", &self.display).stdout(Stdio::null());
-        assert!(command.status().expect("xdotool runs").success(), "xdotool {args:?}");
+    fn does(&self, args: &[&str]) {
+        assert!(self.xdotool(args), "xdotool {args:?}");
+    }
+
+    /// What it waits for may never come, and it has no patience of its own that ends.
+    fn xdotool(&self, args: &[&str]) -> bool {
+        let mut command = Command::new("timeout");
+        command.args(["180", "xdotool"]).args(args).env("DISPLAY", &self.display);
+        let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+        status.expect("there is a timeout").success()
     }
 }
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        let _ = self.server.kill();
+        // By a signal that it can catch: it takes its lock and its socket away.
+        let _ = kill(Pid::from_raw(self.server.id() as i32), Signal::SIGTERM);
         let _ = self.server.wait();
     }
 }

@@ -72,7 +72,7 @@ fn an_assistant_that_is_known_by_its_variables_alone_gets_a_line_of_its_own() {
 #[test]
 fn no_request_waits_for_a_look() {
     let home = home();
-    let halted = Halted::of(spawner_without_a_look(&home));
+    let halted = Halted::of(spawner_without_a_look(&home)).expect("it runs");
     shell(&home, &format!("{EXEC}; :")).run().code(0);
     assert_eq!(lines(&home, "released (exec)").len(), 1);
     assert!(lines(&home, GOOSE).is_empty());

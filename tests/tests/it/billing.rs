@@ -1,7 +1,7 @@
 //! A key that pays for a tool with a login of its own is warned of where a shell gets it.
 
 use crate::given::{allow, manifest};
-use keyagent_tests::Home;
+use keyagent_tests::{Home, copy_program};
 use std::fs;
 
 const WARNING: &str = "changes who is billed";
@@ -27,7 +27,8 @@ fn an_exported_key_of_a_tool_with_a_login_is_warned_of() {
     let record = record.expect("there is a record");
     hook().env("KEYAGENT_LOADED", record).run().quietly();
     home.keyagent(["exec", "--", "true"]).run().quietly();
-    let tool = home.write("codex", "#!/bin/sh\n");
+    let tool = home.write("tool", "#!/bin/sh\n");
     fs::set_permissions(&tool, std::os::unix::fs::PermissionsExt::from_mode(0o700)).expect("ours");
+    copy_program(&tool, &home.work().join("codex"));
     home.keyagent(["exec", "--", "./codex"]).run().code(0).complains(WARNING);
 }

@@ -251,7 +251,7 @@ fn t63_t66_a_file_size_limit_is_refused_cleanly() {
 
 /// The kernel takes as many bytes as fit below the limit, and refuses the rest.
 #[test]
-fn t63_a_write_that_is_cut_at_any_length_is_refused_cleanly() {
+fn needs_prlimit_t63_a_write_that_is_cut_at_any_length_is_refused_cleanly() {
     let (home, agent) = Home::with_vault();
     let mut wire = home.wire();
     wire.put("crash/canary", home.canary().as_bytes());

@@ -72,13 +72,14 @@ impl Place {
             &["export"],
             &["export", "--format", "json"],
             &["export", "--format", "direnv"],
-            &["export", "--hook", "bash"],
+            &["export", "--hook", "--format", "bash"],
         ] {
             let start = Instant::now();
             let output = self.home.keyagent(args).dir(directory).run();
             assert!(start.elapsed() < ANSWER_MAX, "{what}: {args:?} took {:?}", start.elapsed());
             assert!(!self.home.has_value(&output.stdout), "{what}: {}", output.shown);
             assert!(!self.home.has_value(&output.stderr), "{what}: {}", output.shown);
+            assert!(output.code != Some(2), "{what}: it was not even tried: {}", output.report());
             let hook = args.contains(&"--hook");
             assert!(hook || output.code != Some(0), "{what}: {}", output.report());
         }

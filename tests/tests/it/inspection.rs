@@ -18,7 +18,7 @@ fn probe(home: &Home) -> PathBuf {
 }
 
 #[test]
-fn needs_root_t27_the_same_user_cannot_look_into_the_agent() {
+fn needs_root_needs_ptrace_t27_the_same_user_cannot_look_into_the_agent() {
     let home = Home::of_uid(OWNER);
     let agent = home.detached_as_user();
     home.keyagent(["init", "--no-passphrase"]).run().code(0);
@@ -62,7 +62,7 @@ for name, arguments in {
 ";
 
 #[test]
-fn needs_root_needs_python3_t27_nor_by_the_ways_that_have_no_name() {
+fn needs_root_needs_ptrace_needs_python3_t27_nor_by_the_ways_that_have_no_name() {
     let home = Home::of_uid(OWNER);
     let agent = home.detached_as_user();
     let mut sleeper = Command::new("sh");
@@ -70,7 +70,8 @@ fn needs_root_needs_python3_t27_nor_by_the_ways_that_have_no_name() {
     let mut sleeper =
         sleeper.args(["-c", "read line"]).stdin(Stdio::piped()).spawn().expect("there is a sh");
     let look = |pid: u32| {
-        let run = home.command("python3").args(["-c", RAW_WAYS]).arg(pid.to_string()).run();
+        let run =
+            home.command("/usr/bin/python3").args(["-c", RAW_WAYS]).arg(pid.to_string()).run();
         run.quietly().stdout_text()
     };
     let open = look(sleeper.id());
@@ -95,7 +96,7 @@ impl Drop for Pattern {
 }
 
 #[test]
-fn needs_root_t28_a_crash_is_piped_to_nobody() {
+fn needs_root_needs_core_pattern_t28_a_crash_is_piped_to_nobody() {
     let home = Home::new();
     let (catcher, caught) = (home.root().join("catch"), home.root().join("caught"));
     let script = format!("#!/bin/sh\ncat >/dev/null\necho $1 >>{}\n", caught.display());

@@ -175,7 +175,7 @@ fn t74_only_the_command_has_it_in_its_environment() {
 
 /// A client that is made to dump core while it holds a value leaves none.
 #[test]
-fn a_client_that_is_aborted_leaves_no_core() {
+fn needs_root_a_client_that_is_aborted_leaves_no_core() {
     let (home, _agent) = given::project();
     let mut command = Command::new("sh");
     home.surround(&mut command);

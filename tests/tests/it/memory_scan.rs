@@ -181,7 +181,7 @@ fn hex(text: &str) -> String {
 }
 
 #[test]
-fn needs_root_t26_no_value_and_no_key_is_in_the_agents_memory_in_any_state() {
+fn needs_root_needs_secretmem_t26_no_value_and_no_key_is_in_the_agents_memory_in_any_state() {
     let scanned = Scanned::new(Home::agent);
     let home = &scanned.home;
     for round in 0..ROUNDS {
@@ -209,7 +209,7 @@ fn needs_root_t26_no_value_and_no_key_is_in_the_agents_memory_in_any_state() {
 }
 
 #[test]
-fn needs_root_needs_gdb_t29_no_value_and_no_key_is_in_a_core_that_root_makes() {
+fn needs_root_needs_secretmem_needs_gdb_t29_no_value_and_no_key_is_in_a_core_that_root_makes() {
     let scanned = Scanned::new(Home::agent);
     scanned.gets(10);
     let look = |state: &str| scanned.core_holds_nothing(state);
@@ -294,13 +294,15 @@ fn what_is_left_of_a_reply_after_a_lock_is_not_sent() {
     let all = 16 * (large.len() + 10);
     eventually("a reply waits", || {
         let waiting = unread_bytes(&slow);
-        std::thread::sleep(std::time::Duration::from_millis(2));
+        std::thread::sleep(std::time::Duration::from_millis(20));
         (waiting > 0 && waiting == unread_bytes(&slow)).then_some(())
     });
     done(home.wire().ask(&Request::Lock));
+    let sent = unread_bytes(&slow);
+    assert!(sent < all, "{sent} of {all} bytes fit into the socket");
     assert_eq!(home.wire().status().vault, VaultState::Locked);
     let got = slow.rest().expect("it ends");
-    assert!(got.len() < all, "{} of {all} bytes came", got.len());
+    assert_eq!(got.len(), sent, "what was sent before the lock, and not a byte more");
 }
 
 /// How many bytes wait to be read.

@@ -349,7 +349,7 @@ fn needs_gnome_keyring_one_that_hangs_holds_up_nobody_else() {
     let keyring = bus.keyring(Some(PASSWORD));
     let mut agent = home.agent();
     with_copy(&home);
-    let halted = Halted::of(keyring);
+    let halted = Halted::of(keyring).expect("it runs");
     let mut first = hangs(&bus, &unlock(Key::Stored));
     done(home.wire().ask(&unlock(Key::Passphrase(value(OLD)))));
     is_open(&home);
@@ -368,7 +368,7 @@ fn needs_gnome_keyring_one_that_hangs_holds_up_nobody_else() {
     opens_unasked(&home);
     // Nor does it hold up the end of the agent.
     done(home.wire().ask(&Request::Lock));
-    let halted = Halted::of(keyring);
+    let halted = Halted::of(keyring).expect("it runs");
     let before = bus.speakers();
     let mut third = hangs(&bus, &unlock(Key::Stored));
     home.keyagent(["stop"]).run().code(0);

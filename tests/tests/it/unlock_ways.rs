@@ -3,7 +3,7 @@
 
 use crate::stub::{self, Stub};
 use keyagent_tests::wire::{done, refused, value};
-use keyagent_tests::{Home, Random, Wire, copy_program, eventually};
+use keyagent_tests::{Home, Random, Wire, copy_program, eventually, process};
 use keyagent_wire::reply::VaultState;
 use keyagent_wire::request::{Init, Key, Reseal, Screen, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request, Unsealer, VaultFault};
@@ -99,8 +99,9 @@ fn an_unlock_that_came_second_still_shortens_the_time() {
     home.add_canary(OLD.as_bytes());
     home.agent();
     home.wire().init(Some(OLD));
-    let (mut first, mut second) = (home.wire(), home.wire());
+    let mut first = home.wire();
     done(first.ask(&Request::Lock));
+    let mut second = home.wire();
     let key = Key::Pinentry(Screen::default());
     let unlock = Unlock { key, accept_rollback: false, seconds: Some(30) };
     second.send(&Request::Unlock(unlock)).expect("the agent listens");
@@ -239,15 +240,24 @@ fn the_verbs_do_it_and_say_so() {
     let new = home.write("new", NEW);
 
     let fds = format!("3<'{}' 4<'{}'", old.display(), new.display());
-    bash(&format!("keyagent passphrase --passphrase-fd 4 --new-passphrase-fd 4 {fds}"))
+    bash(&format!("keyagent passphrase --passphrase-fd 4 --new-passphrase-fd 3 {fds}"))
         .fails(1)
         .complains("does not open");
+    bash(&format!("keyagent passphrase --passphrase-fd 3 --new-passphrase-fd 3 {fds}"))
+        .fails(2)
+        .complains("3<OLD 4<NEW");
+    bash("keyagent passphrase --passphrase-fd 3 --new-passphrase-fd 4 3<old 4</dev/null")
+        .fails(2)
+        .complains("`keyagent passphrase --none`");
     bash(&format!("keyagent passphrase --passphrase-fd 3 --new-passphrase-fd 4 {fds}"))
         .code(0)
         .complains("the passphrase is changed");
     opens(&home, key(NEW));
     // Where there is no terminal, it says how a passphrase is given.
     bash("setsid -w keyagent rekey").fails(2).complains("--passphrase-fd 3");
+    bash(&format!("keyagent rekey --passphrase-fd 4 {fds}")).code(0).complains("new identity");
+    home.keyagent(["lock"]).run().code(0);
+    bash(&format!("keyagent rekey --passphrase-fd 3 {fds}")).fails(1).complains("does not open");
     bash(&format!("keyagent rekey --passphrase-fd 4 {fds}")).code(0).complains("new identity");
     let other = "age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p";
     home.keyagent(["recipients", "add", other]).run().code(0);
@@ -338,7 +348,7 @@ fn needs_age_needs_python3_an_identity_of_a_plugin_opens_it() {
 
 /// Neither the plugin stays nor what has started it.
 #[test]
-fn needs_age_a_plugin_that_hangs_ends_with_the_agent() {
+fn a_plugin_that_hangs_ends_with_the_agent() {
     let home = Home::new();
     let plugins = home.make_directory("plugins");
     let program = plugins.join("age-plugin-mirror");
@@ -358,8 +368,7 @@ fn needs_age_a_plugin_that_hangs_ends_with_the_agent() {
         fs::read_to_string(&pid_file).ok().and_then(|text| text.trim().parse().ok())
     });
     agent.kill();
-    let there = || Path::new(&format!("/proc/{pid}")).exists();
-    eventually("the plugin is gone", || (!there()).then_some(()));
+    eventually("the plugin is gone", || (!process::is_alive(pid)).then_some(()));
 }
 
 #[test]
