@@ -282,8 +282,7 @@ impl<'a> Logind<'a> {
 }
 
 impl Drop for Logind<'_> {
-    /// Without this the connection would live for as long as its thread, and that thread for
-    /// as long as the connection.
+    /// Else the thread that waits for a signal would keep the connection until there is one.
     fn drop(&mut self) {
         let _ = self.bus.clone().close();
     }

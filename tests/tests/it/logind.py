@@ -45,6 +45,9 @@ class Logind:
         os.makedirs(RECORDS, exist_ok=True)
         self.run(["dbus-daemon", "--nofork", "--nopidfile", f"--config-file={self.config}"])
         self.bus = until(lambda: dbus.bus.BusConnection(f"unix:path={HIDDEN}"))
+        self.start_logind()
+
+    def start_logind(self):
         self.run([sys.executable, "-m", "dbusmock", "--system", "--template", "logind"])
         until(lambda: self.bus.get_name_owner(LOGIND))
 
@@ -60,7 +63,7 @@ class Logind:
             process.wait()
         self.started = []
         for path in (HIDDEN, SOCKET):
-            if os.path.exists(path):
+            if os.path.lexists(path):
                 os.remove(path)
 
     def at(self, path, interface):
@@ -92,7 +95,15 @@ class Logind:
         if command == "start":
             self.start()
         elif command == "show":
-            os.rename(HIDDEN, SOCKET)
+            os.symlink(HIDDEN, SOCKET)
+        elif command == "restart":
+            logind = self.started.pop()
+            logind.kill()
+            logind.wait()
+            self.start_logind()
+        elif command == "connections":
+            names = [name for name in self.bus.list_names() if name.startswith(":")]
+            return str(len(names) - 2)  # this one's and logind's
         elif command == "stop":
             self.stop()
         elif command == "sleep":

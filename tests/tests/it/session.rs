@@ -149,6 +149,7 @@ fn needs_root_needs_dbus_t55_sleep_waits_until_the_vault_is_locked() {
         logind.tell("sleep true");
         locks(&home);
         let took = begun.elapsed();
+        eventually("it sleeps", || (!logind.holds_up_sleep()).then_some(()));
         logind.tell("sleep false");
         eventually("it has slept", || logind.holds_up_sleep().then_some(()));
         took
@@ -263,6 +264,18 @@ fn needs_root_needs_dbus_t55_what_was_missed_without_a_bus_locks_when_it_is_back
     logind.start(&[]);
     becomes(&home, Grade::Good);
     assert!(is_open(&home));
+}
+
+#[test]
+fn needs_root_needs_dbus_t55_a_logout_while_logind_restarts_locks() {
+    let (mut logind, home, _agent) = watched("");
+    let connections = logind.tell("connections");
+    logind.tell("restart");
+    locks(&home);
+    assert_eq!(locked(&home, "Logout"), 1, "{}", home.log());
+    becomes(&home, Grade::Good);
+    assert!(logind.holds_up_sleep());
+    assert_eq!(logind.tell("connections"), connections, "the old one is closed");
 }
 
 #[test]
