@@ -4,16 +4,21 @@
 //! The bus is the system's, at the place that it has everywhere. No variable says where: one
 //! that did could make the agent deaf.
 
+mod ours;
+
 use super::{Job, Spawner};
+use crate::vault::watch::Watch;
+use ours::Ours;
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
 use std::os::unix::net::UnixStream;
-use std::thread::sleep;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread::{self, sleep};
 use std::time::{Duration, Instant};
 use zbus::blocking::{Connection, MessageIterator, connection::Builder};
 use zbus::message::{Message, Type};
 use zbus::names::OwnedUniqueName;
-use zbus::zvariant::{DynamicType, OwnedFd, OwnedObjectPath, OwnedValue};
+use zbus::zvariant::{DynamicType, OwnedFd};
 
 /// How long sleep is held up for the agent to lock. logind itself waits for 5 s.
 const LOCK: Duration = Duration::from_secs(3);
@@ -21,6 +26,8 @@ const LOCK: Duration = Duration::from_secs(3);
 const CALL: Duration = Duration::from_secs(10);
 /// How many messages may wait to be looked at.
 const QUEUED_MAX: usize = 256;
+/// How often the sessions are looked at where what logind writes of them cannot be watched.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
 /// How long without a bus, or without a helper, before the next try.
 pub const PAUSE: Duration = Duration::from_secs(1);
 /// The longest such wait: each try is twice as late as the one before.
@@ -93,10 +100,12 @@ pub fn watch(spawner: &Spawner, delays_sleep: bool) -> io::Result<UnixStream> {
 pub(super) fn watch_here(agent: UnixStream, delays_sleep: bool) -> io::Result<()> {
     agent.set_read_timeout(Some(LOCK))?;
     let agent = Agent(agent);
+    let mut ours = Ours::default();
     let mut pause = PAUSE;
     loop {
         let begun = Instant::now();
-        match Logind::reach(delays_sleep).and_then(|logind| logind.follow(&agent)) {
+        let logind = Logind::reach(delays_sleep, &mut ours, &agent);
+        match logind.and_then(Logind::follow) {
             Err(End::Agent(error)) => return Err(error),
             Err(End::Bus) => agent.tell(Heard::Deaf)?,
         }
@@ -140,47 +149,85 @@ impl Agent {
     }
 }
 
+/// What the helper waits for.
+enum News {
+    /// The bus has passed a signal on.
+    Signal(Message),
+    /// logind has written a session down anew.
+    Written,
+    /// The connection has ended.
+    End,
+}
+
+/// Passes on what comes over the bus, until that ends or nobody listens any more.
+fn pass_on(messages: MessageIterator, news: &SyncSender<News>) {
+    for message in messages.map_while(Result::ok) {
+        let is_signal = message.message_type() == Type::Signal;
+        if is_signal && news.send(News::Signal(message)).is_err() {
+            return;
+        }
+    }
+    let _ = news.send(News::End);
+}
+
 /// logind, as it is reached over one connection.
-struct Logind {
+struct Logind<'a> {
+    agent: &'a Agent,
     bus: Connection,
-    signals: MessageIterator,
     /// Who it is on the bus: to send us a signal is anybody's right.
     owner: OwnedUniqueName,
-    /// Our sessions.
-    sessions: Vec<OwnedObjectPath>,
+    ours: &'a mut Ours,
+    news: Receiver<News>,
+    /// None where there is nothing to watch.
+    watch: Option<Watch>,
     delays_sleep: bool,
     /// Sleep waits for as long as this is open.
     inhibitor: Option<OwnedFd>,
 }
 
-impl Logind {
-    fn reach(delays_sleep: bool) -> Result<Self, End> {
+impl<'a> Logind<'a> {
+    fn reach(delays_sleep: bool, ours: &'a mut Ours, agent: &'a Agent) -> Result<Self, End> {
         let socket = BUSES.iter().find_map(|path| UnixStream::connect(path).ok());
         let builder = Builder::async_io_unix_stream(socket.ok_or(End::Bus)?);
         let bus = builder.method_timeout(CALL).max_queued(QUEUED_MAX).build()?;
-        let signals = MessageIterator::from(&bus);
+        let messages = MessageIterator::from(&bus);
         for rule in RULES {
             bus.call_method(Some(BUS.0), BUS.1, Some(BUS.0), "AddMatch", &rule)?;
         }
+        let (news_of_files, news) = sync_channel(QUEUED_MAX);
+        let news_of_bus = news_of_files.clone();
+        let watch = ours::watch(move || drop(news_of_files.send(News::Written)));
         // Where logind starts on demand, this starts it.
-        let sessions = sessions(&bus)?;
+        if let Some(heard) = ours.look(&bus)? {
+            agent.tell(heard)?;
+        }
         let owner = bus.call_method(Some(BUS.0), BUS.1, Some(BUS.0), "GetNameOwner", &LOGIND)?;
         let owner = owner.body().deserialize()?;
-        Ok(Self { bus, signals, owner, sessions, delays_sleep, inhibitor: None })
+        thread::Builder::new().spawn(move || pass_on(messages, &news_of_bus))?;
+        Ok(Self { agent, bus, owner, ours, news, watch, delays_sleep, inhibitor: None })
     }
 
     /// Tells the agent of everything, until one of the two is gone.
-    fn follow(mut self, agent: &Agent) -> Result<Infallible, End> {
+    fn follow(mut self) -> Result<Infallible, End> {
         self.hold_up_sleep();
         let is_ready = self.inhibitor.is_some() || !self.delays_sleep;
-        agent.tell(if is_ready { Heard::Watching } else { Heard::Deaf })?;
-        while let Some(message) = self.signals.next() {
-            let message = message?;
-            if message.message_type() == Type::Signal {
-                self.look_at(&message, agent)?;
+        self.agent.tell(if is_ready { Heard::Watching } else { Heard::Deaf })?;
+        let patience = if self.watch.is_some() { Duration::MAX } else { LOOK_EVERY };
+        loop {
+            match self.news.recv_timeout(patience) {
+                Ok(News::Signal(message)) => self.look_at(&message)?,
+                Ok(News::Written) | Err(RecvTimeoutError::Timeout) => self.look()?,
+                Ok(News::End) | Err(RecvTimeoutError::Disconnected) => return Err(End::Bus),
             }
         }
-        Err(End::Bus)
+    }
+
+    /// Tells what has come over our sessions.
+    fn look(&mut self) -> Result<(), End> {
+        if let Some(heard) = self.ours.look(&self.bus)? {
+            self.agent.tell(heard)?;
+        }
+        Ok(())
     }
 
     /// Where this is refused, sleep is still told, though perhaps too late.
@@ -192,7 +239,7 @@ impl Logind {
         }
     }
 
-    fn look_at(&mut self, message: &Message, agent: &Agent) -> Result<(), End> {
+    fn look_at(&mut self, message: &Message) -> Result<(), End> {
         let header = message.header();
         let text = |name: Option<&str>| name.unwrap_or_default().to_owned();
         let sender = text(header.sender().map(|name| name.as_str()));
@@ -206,68 +253,39 @@ impl Logind {
         if sender != self.owner.as_str() {
             return Ok(());
         }
-        let is_ours = || header.path().is_some_and(|path| self.has(path.as_str()));
+        let path = text(header.path().map(|path| path.as_str()));
         match (interface.as_str(), member.as_str()) {
             (manager, "PrepareForSleep") if manager == MANAGER.0 => {
-                self.sleep_or_wake(message.body().deserialize()?, agent)?;
+                self.sleep_or_wake(message.body().deserialize()?)?;
             }
-            (manager, "SessionNew" | "SessionRemoved") if manager == MANAGER.0 => {
-                let had_any = !self.sessions.is_empty();
-                self.sessions = sessions(&self.bus)?;
-                if had_any && self.sessions.is_empty() {
-                    agent.tell(Heard::LoggedOut)?;
-                }
-            }
-            (SESSION, "Lock") if is_ours() => agent.tell(Heard::ScreenLocked)?,
-            (PROPERTIES, "PropertiesChanged") if is_ours() && is_locked_now(message) => {
-                agent.tell(Heard::ScreenLocked)?;
+            (manager, "SessionNew" | "SessionRemoved") if manager == MANAGER.0 => self.look()?,
+            (SESSION, "Lock") if self.ours.has(&path) => self.agent.tell(Heard::ScreenLocked)?,
+            (PROPERTIES, "PropertiesChanged") if self.ours.locks_one(&path, message) => {
+                self.agent.tell(Heard::ScreenLocked)?;
             }
             _ => {}
         }
         Ok(())
     }
 
-    fn has(&self, path: &str) -> bool {
-        self.sessions.iter().any(|session| session.as_str() == path)
-    }
-
-    fn sleep_or_wake(&mut self, begins: bool, agent: &Agent) -> Result<(), End> {
+    fn sleep_or_wake(&mut self, begins: bool) -> Result<(), End> {
         if begins {
-            agent.tell(Heard::Sleep)?;
-            agent.locks()?;
+            self.agent.tell(Heard::Sleep)?;
+            self.agent.locks()?;
             self.inhibitor = None;
         } else {
-            agent.tell(Heard::Resumed)?;
+            self.agent.tell(Heard::Resumed)?;
             self.hold_up_sleep();
         }
         Ok(())
     }
 }
 
-/// Our sessions, less those that no human sits at.
-fn sessions(bus: &Connection) -> zbus::Result<Vec<OwnedObjectPath>> {
-    let ours = nix::unistd::geteuid().as_raw();
-    let listed = ask(bus, "ListSessions", &())?;
-    let all: Vec<(String, u32, String, String, OwnedObjectPath)> = listed.body().deserialize()?;
-    let ours = all.into_iter().filter(|session| session.1 == ours).map(|session| session.4);
-    Ok(ours.filter(|path| is_of_a_human(bus, path)).collect())
-}
-
-/// Not one of a timer's job, nor the user's service manager, which may outlive every login.
-fn is_of_a_human(bus: &Connection, path: &OwnedObjectPath) -> bool {
-    let asked = (SESSION, "Class");
-    let class = bus
-        .call_method(Some(LOGIND), path.as_str(), Some(PROPERTIES), "Get", &asked)
-        .and_then(|reply| reply.body().deserialize::<OwnedValue>());
-    let class = class.ok().and_then(|class| String::try_from(class).ok());
-    class.is_none_or(|class| class.starts_with("user"))
-}
-
-fn is_locked_now(message: &Message) -> bool {
-    type Changed = (String, std::collections::HashMap<String, OwnedValue>, Vec<String>);
-    let changed = message.body().deserialize::<Changed>();
-    let hint = changed.ok().and_then(|(_, mut changed, _)| changed.remove("LockedHint"));
-    hint.and_then(|hint| bool::try_from(hint).ok()).unwrap_or(false)
+impl Drop for Logind<'_> {
+    /// Else the thread that waits for a signal would keep the connection until there is one.
+    fn drop(&mut self) {
+        let _ = self.bus.clone().close();
+    }
 }
 
 fn ask(
@@ -288,20 +306,6 @@ mod tests {
             assert_eq!((heard.byte(), Heard::of(byte)), (byte, Some(heard)));
         }
         assert_eq!(Heard::of(LOCKED), None);
-    }
-
-    #[test]
-    fn the_screen_is_locked_by_its_own_hint_alone() {
-        let changed = |name: &str, value: bool| {
-            let values =
-                std::collections::HashMap::from([(name, zbus::zvariant::Value::from(value))]);
-            Message::signal("/a", PROPERTIES, "PropertiesChanged")
-                .and_then(|signal| signal.build(&(SESSION, values, Vec::<&str>::new())))
-                .expect("it is a signal")
-        };
-        assert!(is_locked_now(&changed("LockedHint", true)));
-        assert!(!is_locked_now(&changed("LockedHint", false)));
-        assert!(!is_locked_now(&changed("IdleHint", true)));
     }
 
     #[test]

@@ -11,6 +11,9 @@ import dbus
 import dbus.lowlevel
 
 SOCKET = "/run/dbus/system_bus_socket"
+# Where the bus listens until there is on it what the agent should find.
+HIDDEN = "/run/dbus/hidden"
+RECORDS = "/run/systemd/sessions"
 LOGIND = "org.freedesktop.login1"
 MANAGER = "/org/freedesktop/login1"
 SESSION = MANAGER + "/session/c1"
@@ -19,7 +22,7 @@ CONFIG = f"""<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configura
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
 <busconfig>
   <type>system</type>
-  <listen>unix:path={SOCKET}</listen>
+  <listen>unix:path={HIDDEN}</listen>
   <auth>EXTERNAL</auth>
   <policy context="default">
     <allow own="*"/>
@@ -38,15 +41,18 @@ class Logind:
         self.started = []
 
     def start(self):
-        """The bus, then logind with one session of ours."""
+        """The bus, then logind without a session. Nobody else finds them yet."""
+        os.makedirs(RECORDS, exist_ok=True)
         self.run(["dbus-daemon", "--nofork", "--nopidfile", f"--config-file={self.config}"])
-        self.bus = until(lambda: dbus.bus.BusConnection(f"unix:path={SOCKET}"))
+        self.bus = until(lambda: dbus.bus.BusConnection(f"unix:path={HIDDEN}"))
+        self.start_logind()
+
+    def start_logind(self):
         self.run([sys.executable, "-m", "dbusmock", "--system", "--template", "logind"])
         until(lambda: self.bus.get_name_owner(LOGIND))
-        self.add("c1", os.getuid())
 
     def run(self, command):
-        environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=f"unix:path={SOCKET}")
+        environment = dict(os.environ, DBUS_SYSTEM_BUS_ADDRESS=f"unix:path={HIDDEN}")
         self.started.append(subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command], env=environment,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL))
@@ -56,8 +62,9 @@ class Logind:
             process.kill()
             process.wait()
         self.started = []
-        if os.path.exists(SOCKET):
-            os.remove(SOCKET)
+        for path in (HIDDEN, SOCKET):
+            if os.path.lexists(path):
+                os.remove(path)
 
     def at(self, path, interface):
         return dbus.Interface(self.bus.get_object(LOGIND, path, introspect=False), interface)
@@ -75,9 +82,28 @@ class Logind:
         self.at(MANAGER, MOCK).RemoveObject(path)
         self.emit("SessionRemoved", "so", name, path)
 
+    def close(self, name):
+        """Its human is gone, but something in it still runs. logind emits nothing at that, but
+        writes it down: a name that is not watched, then a rename."""
+        session = self.at(f"{MANAGER}/session/{name}", MOCK)
+        session.UpdateProperties(LOGIND + ".Session", {"State": "closing"})
+        with open(f"{RECORDS}/.#{name}", "w") as file:
+            file.write("STATE=closing\n")
+        os.rename(f"{RECORDS}/.#{name}", f"{RECORDS}/{name}")
+
     def do(self, command, *arguments):
         if command == "start":
             self.start()
+        elif command == "show":
+            os.symlink(HIDDEN, SOCKET)
+        elif command == "restart":
+            logind = self.started.pop()
+            logind.kill()
+            logind.wait()
+            self.start_logind()
+        elif command == "connections":
+            names = [name for name in self.bus.list_names() if name.startswith(":")]
+            return str(len(names) - 2)  # this one's and logind's
         elif command == "stop":
             self.stop()
         elif command == "sleep":
@@ -91,6 +117,8 @@ class Logind:
             self.add(arguments[0], int(arguments[1]))
         elif command == "remove":
             self.remove(arguments[0])
+        elif command == "close":
+            self.close(arguments[0])
         elif command == "forge":
             # Whoever is on the bus may send this to whom it likes.
             signal = dbus.lowlevel.SignalMessage(MANAGER, LOGIND + ".Manager", "PrepareForSleep")

@@ -51,6 +51,13 @@ impl Logind {
         Self { child, to, from }
     }
 
+    /// Has the bus there, and on it a logind to which this has been done.
+    fn start(&mut self, commands: &[&str]) {
+        for command in ["start"].iter().chain(commands).chain(&["show"]) {
+            self.tell(command);
+        }
+    }
+
     fn tell(&mut self, command: &str) -> String {
         writeln!(self.to, "{command}").expect("the stub is there");
         let mut answer = String::new();
@@ -77,7 +84,7 @@ impl Drop for Logind {
 fn watched(config: &str) -> (Logind, Home, Agent) {
     let home = Home::new();
     let mut logind = Logind::absent(&home);
-    logind.tell("start");
+    logind.start(&["add c1 0"]);
     fs::write(home.make_directory("config/keyagent").join("config.toml"), config)
         .expect("it is ours");
     let agent = home.agent();
@@ -142,6 +149,7 @@ fn needs_root_needs_dbus_t55_sleep_waits_until_the_vault_is_locked() {
         logind.tell("sleep true");
         locks(&home);
         let took = begun.elapsed();
+        eventually("it sleeps", || (!logind.holds_up_sleep()).then_some(()));
         logind.tell("sleep false");
         eventually("it has slept", || logind.holds_up_sleep().then_some(()));
         took
@@ -206,17 +214,68 @@ fn needs_root_needs_dbus_t55_what_the_user_does_not_want_locks_nothing() {
 }
 
 #[test]
+fn needs_root_needs_dbus_t55_a_session_that_is_closing_has_ended() {
+    let (mut logind, home, _agent) = watched("");
+    for command in ["add c3 0", "close c1", "lock c1", "hint c3 true"] {
+        logind.tell(command);
+    }
+    locks(&home);
+    assert_eq!((locked(&home, "Screen"), locked(&home, "Logout")), (1, 0), "{}", home.log());
+    unlock(&home);
+    logind.tell("close c3");
+    locks(&home);
+    assert_eq!(locked(&home, "Logout"), 1, "{}", home.log());
+}
+
+#[test]
 fn needs_root_needs_dbus_t55_a_bus_that_comes_back_is_heard_again() {
     let (mut logind, home, _agent) = watched("");
     logind.tell("stop");
     becomes(&home, Grade::Weak);
     let canary = home.canary().as_bytes().to_vec();
     assert_eq!(home.wire().get("session/canary"), Ok(canary), "it serves meanwhile");
-    logind.tell("start");
+    logind.start(&["add c1 0"]);
     becomes(&home, Grade::Good);
+    assert!(is_open(&home), "nothing has changed");
     assert!(logind.holds_up_sleep());
     logind.tell("sleep true");
     locks(&home);
+}
+
+#[test]
+fn needs_root_needs_dbus_t55_what_was_missed_without_a_bus_locks_when_it_is_back() {
+    let (mut logind, home, _agent) = watched("");
+    let mut comes_back = |commands: &[&str]| {
+        logind.tell("stop");
+        becomes(&home, Grade::Weak);
+        assert!(is_open(&home), "nobody has told it");
+        logind.start(commands);
+        becomes(&home, Grade::Good);
+        locks(&home);
+        unlock(&home);
+    };
+    comes_back(&["add c1 0", "hint c1 true"]);
+    comes_back(&["add c1 0", "close c1"]);
+    let whys = ["Screen", "Logout"].map(|why| locked(&home, why));
+    assert_eq!(whys, [1, 1], "{}", home.log());
+    // It was noticed once, and is no news to the next connection.
+    logind.tell("stop");
+    becomes(&home, Grade::Weak);
+    logind.start(&[]);
+    becomes(&home, Grade::Good);
+    assert!(is_open(&home));
+}
+
+#[test]
+fn needs_root_needs_dbus_t55_a_logout_while_logind_restarts_locks() {
+    let (mut logind, home, _agent) = watched("");
+    let connections = logind.tell("connections");
+    logind.tell("restart");
+    locks(&home);
+    assert_eq!(locked(&home, "Logout"), 1, "{}", home.log());
+    becomes(&home, Grade::Good);
+    assert!(logind.holds_up_sleep());
+    assert_eq!(logind.tell("connections"), connections, "the old one is closed");
 }
 
 #[test]
