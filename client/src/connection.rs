@@ -37,6 +37,8 @@ const UNLOCK_SECONDS_MAX: u64 = 180;
 pub(crate) const ASK_SECONDS_MAX: u64 = 660;
 /// After how long a human is told that something is going on.
 const TICK_MILLIS: i64 = 500;
+/// How often a request is sent that nobody took.
+const TRIES: u32 = 5;
 /// How long each wait of a hasty connection may be.
 const HASTY_MILLIS_MAX: i64 = 200;
 
@@ -45,6 +47,7 @@ pub(crate) struct Connection {
     stream: UnixStream,
     pid: i32,
     haste: Haste,
+    has_asked: bool,
 }
 
 /// How long a connection waits.
@@ -116,12 +119,28 @@ impl Connection {
     ) -> Result<Reply, Failure> {
         let body = codec::encode_request(request)
             .map_err(|_| refusal::failure(&Refusal::TooLarge(Limit::Request)))?;
-        match self.send(&frame::seal(&body), descriptors) {
-            Ok(()) => self.receive(request),
-            // An agent that refuses by closing may still have said why.
-            Err(e) if closed(&e) => self.receive(request).map_err(|_| cannot_ask(&e)),
-            Err(e) => Err(cannot_ask(&e)),
+        let frame = frame::seal(&body);
+        for left in (0..TRIES).rev() {
+            match self.send(&frame, descriptors) {
+                Ok(()) => break,
+                Err(e) if !closed(&e) => return Err(cannot_ask(&e)),
+                Err(e) => match self.receive(request) {
+                    // An agent that refuses by closing may still have said why.
+                    Ok(reply) => return Ok(reply),
+                    Err(_) if left > 0 && self.comes_back()? => {}
+                    Err(_) => return Err(cannot_ask(&e)),
+                },
+            }
         }
+        self.has_asked = true;
+        self.receive(request)
+    }
+
+    /// In a crowd, an agent hangs up on who has not asked yet. Whoever has may have staged
+    /// something, which another connection would not know of.
+    fn comes_back(&mut self) -> Result<bool, Failure> {
+        let again = if self.has_asked { None } else { Self::open_with(self.haste)? };
+        Ok(again.map(|again| *self = again).is_some())
     }
 
     /// The agent's process, as the kernel reports it.
@@ -145,7 +164,7 @@ impl Connection {
         if peer.uid() != geteuid().as_raw() {
             return Err("it belongs to another user".to_owned());
         }
-        Ok(Self { stream: UnixStream::from(socket), pid: peer.pid(), haste })
+        Ok(Self { stream: UnixStream::from(socket), pid: peer.pid(), haste, has_asked: false })
     }
 
     fn send(&self, frame: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<()> {

@@ -198,3 +198,13 @@ fn t19_a_good_client_is_answered_in_a_crowd() {
     burden.is_back(&home, &agent);
     burden.has_grown_by_at_most(&agent, GROWTH_KIB_MAX);
 }
+
+/// In a crowd, an agent hangs up on who has not asked yet: that costs another connection.
+#[test]
+fn needs_strace_who_was_hung_up_on_before_it_asked_comes_back() {
+    let (home, _agent) = Home::with_vault();
+    home.wire().put("crowd/canary", home.canary().as_bytes());
+    let once = ["-e", "trace=sendmsg", "-e", "inject=sendmsg:error=EPIPE:when=1"];
+    let strace = home.command("strace").args(["-f", "-qq", "-o", "/dev/null"]).args(once);
+    strace.args(["keyagent", "get", "crowd/canary"]).run().quietly().prints(home.canary());
+}
