@@ -143,7 +143,8 @@ fn t19_who_asks_in_advance_does_not_hold_up_a_lock() {
     home.wire().put("crowd/canary", home.canary().as_bytes());
     let (mut greedy, mut other) = (home.wire(), home.wire());
     // Both are known to the agent, which looks at what they send next at the same moment.
-    (greedy.status(), other.status());
+    greedy.status();
+    other.status();
     let halted = agent.halt();
     let get = Wire::frame(&Request::Get { name: secret("crowd/canary"), version: None });
     greedy.send_bytes(&get.repeat(IN_ADVANCE)).expect("there is room for it");
