@@ -296,11 +296,11 @@ fn not_safe(why: Unsafe) -> Failure {
         Unsafe::NotRegular => ("keyagent.toml is no regular file", None),
         Unsafe::Owner => ("keyagent.toml belongs to another user", None),
         Unsafe::Writable => {
-            ("others may write keyagent.toml", Some("`chmod go-w keyagent.toml` closes it"))
+            ("others may write keyagent.toml", Some("`chmod go-w`, on that file, closes it"))
         }
         Unsafe::DirectoryOwner => ("the project's directory belongs to another user", None),
         Unsafe::DirectoryWritable => {
-            ("others may write the project's directory", Some("`chmod go-w .` closes it"))
+            ("others may write the project's directory", Some("`chmod go-w`, on it, closes it"))
         }
         Unsafe::NoPath => ("keyagent.toml has no path that can be named", None),
         Unsafe::Linked => (

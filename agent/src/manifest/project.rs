@@ -72,9 +72,14 @@ pub fn look(directory: &OwnedFd, manifest: &OwnedFd) -> Result<Seen, Refusal> {
     Ask::Sure.see(directory, manifest).map(|(seen, _)| seen)
 }
 
-/// Looks at a directory alone. Waits for its file system.
+/// Looks at a directory alone, whoever it belongs to and whoever may write it: trust can be
+/// taken from any. Waits for its file system.
 pub fn look_at_directory(directory: &OwnedFd) -> Result<Directory, Refusal> {
-    Ask::Sure.directory(directory)
+    let facts = Ask::Sure.facts(directory)?;
+    match kind(&facts) {
+        SFlag::S_IFDIR => named(directory, &facts),
+        _ => Err(Refusal::Unsafe(Unsafe::NotRegular)),
+    }
 }
 
 impl Project {
@@ -102,10 +107,7 @@ impl Ask {
     fn directory(self, fd: &OwnedFd) -> Result<Directory, Refusal> {
         let facts = self.facts(fd)?;
         check_directory(&facts)?;
-        // The kernel makes this of names that it holds, and asks no file system.
-        let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
-        let path = readlink(link.as_str()).map_err(|_| Refusal::Unsafe(Unsafe::NoPath))?.into_vec();
-        Ok(Directory { device: facts.st_dev, inode: facts.st_ino, path })
+        named(fd, &facts)
     }
 
     fn facts(self, fd: &OwnedFd) -> Result<FileStat, Refusal> {
@@ -164,6 +166,13 @@ fn unreadable(errno: Errno) -> Refusal {
         Errno::EIO | Errno::ENOTCONN | Errno::ESTALE | Errno::ETIMEDOUT => Refusal::NoAnswer,
         _ => Refusal::Unsafe(Unsafe::NotRegular),
     }
+}
+
+/// The kernel makes the path of names that it holds, and asks no file system.
+fn named(fd: &OwnedFd, facts: &FileStat) -> Result<Directory, Refusal> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let path = readlink(link.as_str()).map_err(|_| Refusal::Unsafe(Unsafe::NoPath))?.into_vec();
+    Ok(Directory { device: facts.st_dev, inode: facts.st_ino, path })
 }
 
 fn check_directory(facts: &FileStat) -> Result<(), Refusal> {

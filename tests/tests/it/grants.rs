@@ -216,6 +216,19 @@ fn the_users_own_manifest_is_always_allowed() {
     assert_eq!(project.refusal_in(&elsewhere), Refusal::NotAllowed);
 }
 
+/// Whatever a directory has become, its trust can be taken away.
+#[test]
+fn deny_asks_nothing_of_a_directory() {
+    let mut project = Allowed::new();
+    fs::set_permissions(&project.project, mode(0o777)).expect("it is ours");
+    project.home.keyagent(["deny"]).dir(&project.project).run().code(0).complains("denied");
+    fs::set_permissions(&project.project, mode(0o755)).expect("it is ours");
+    assert_eq!(project.refusal(), Refusal::NotAllowed);
+    let file = opened(&project.manifest());
+    let refusal = refused(project.wire.ask_with(&Request::Deny, &[file.as_fd()]));
+    assert_eq!(refusal, Refusal::Unsafe(Unsafe::NotRegular));
+}
+
 #[test]
 fn t45_what_is_no_safe_file_is_refused_and_hangs_nothing() {
     let mut project = Allowed::new();
