@@ -160,7 +160,7 @@ fn home() -> Home {
 
 /// A verb that has the old passphrase at 3 and the new one at 4.
 fn verb(home: &Home, line: &str) -> Output {
-    home.command("bash").args(["-c", &format!("keyagent {line} 3<old 4<new")]).run()
+    home.command("bash").args(["-c", &format!("keyagent {line} 3<old 4<new 5<new")]).run()
 }
 
 /// An agent whose vault opens by the keyring's copy of the old passphrase, or by itself.
@@ -271,7 +271,7 @@ fn needs_gnome_keyring_it_keeps_what_is_in_force_and_nothing_else() {
     home.wire().init(Some(OLD));
     home.wire().put("ways/canary", home.canary().as_bytes());
     bus.keeps(&[]);
-    let wrong = "passphrase --keyring --passphrase-fd 4 --new-passphrase-fd 4";
+    let wrong = "passphrase --keyring --passphrase-fd 5 --new-passphrase-fd 4";
     verb(&home, wrong).fails(1).complains("does not open");
     bus.keeps(&[]);
     verb(&home, "passphrase --keyring --passphrase-fd 3 --new-passphrase-fd 4")
