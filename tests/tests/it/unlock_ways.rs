@@ -3,7 +3,7 @@
 
 use crate::stub::{self, Stub};
 use keyagent_tests::wire::{done, refused, value};
-use keyagent_tests::{Home, Random, Wire, copy_program, eventually, process};
+use keyagent_tests::{Agent, Home, Random, Wire, copy_program, eventually, process};
 use keyagent_wire::reply::VaultState;
 use keyagent_wire::request::{Init, Key, Reseal, Screen, Seal, Unlock};
 use keyagent_wire::{Refusal, Reply, Request, Unsealer, VaultFault};
@@ -319,6 +319,15 @@ fn kills_in_a_rekeying_lose_nothing() {
     }
 }
 
+/// An agent that finds those plugins, and its PATH.
+fn agent_with(home: &Home, plugins: &Path) -> (Agent, String) {
+    let path = format!("{}:{}", plugins.display(), std::env::var("PATH").expect("it is set"));
+    let mut command = Command::new(home.program("keyagentd"));
+    home.surround(&mut command);
+    command.env("PATH", &path);
+    (home.start(command), path)
+}
+
 #[test]
 fn needs_age_needs_python3_an_identity_of_a_plugin_opens_it() {
     let home = Home::new();
@@ -326,11 +335,7 @@ fn needs_age_needs_python3_an_identity_of_a_plugin_opens_it() {
     let ours = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/age-plugin-mirror");
     copy_program(&ours, &plugins.join("age-plugin-mirror"));
     let file = home.write("mirror.txt", format!("{MIRROR}\n"));
-    let path = format!("{}:{}", plugins.display(), std::env::var("PATH").expect("it is set"));
-    let mut command = Command::new(home.program("keyagentd"));
-    home.surround(&mut command);
-    command.env("PATH", &path);
-    let mut agent = home.start(command);
+    let (mut agent, path) = agent_with(&home, &plugins);
     let init = Init { seal: by_identity(&file), recipients: Vec::new() };
     done(home.wire().ask(&Request::Init(init)));
     home.wire().put("ways/canary", home.canary().as_bytes());
@@ -357,11 +362,7 @@ fn a_plugin_that_hangs_ends_with_the_agent() {
         .expect("it is ours");
     fs::set_permissions(&program, Permissions::from_mode(0o700)).expect("it is ours");
     let file = home.write("mirror.txt", format!("{MIRROR}\n"));
-    let path = format!("{}:{}", plugins.display(), std::env::var("PATH").expect("it is set"));
-    let mut command = Command::new(home.program("keyagentd"));
-    home.surround(&mut command);
-    command.env("PATH", &path);
-    let mut agent = home.start(command);
+    let (mut agent, _) = agent_with(&home, &plugins);
     let init = Init { seal: by_identity(&file), recipients: Vec::new() };
     home.wire().send(&Request::Init(init)).expect("the agent listens");
     let pid: u32 = eventually("it runs", || {
