@@ -113,18 +113,16 @@ fn weigh_env(
     answers: &Answers<'_>,
     bindings: &mut Vec<Binding>,
 ) -> Result<Vec<Wanted>, Refusal> {
-    let bound = bound_for(vault, stand, ask);
-    bindings.extend(bound.iter().flatten().cloned());
+    let judged = bound_for(vault, stand, ask).and_then(|bound| {
+        *bindings = bound;
+        let Some((_, standing)) = stand.manifest() else { return Ok(Vec::new()) };
+        pass(vault, standing, ask.channel, &secrets(bindings), answers)
+    });
     for extra in &ask.extra {
         bindings.retain(|b| b.var != extra.var);
         bindings.push(extra.clone());
     }
-    let mut wanted = match (bound?, stand.manifest()) {
-        (bound, Some((_, standing))) => {
-            pass(vault, standing, ask.channel, &secrets(&bound), answers)?
-        }
-        (_, None) => Vec::new(),
-    };
+    let mut wanted = judged?;
     wanted.extend(pass(vault, Standing::Own, ask.channel, &secrets(&ask.extra), answers)?);
     Ok(wanted)
 }
