@@ -110,7 +110,8 @@ pub fn replace(
     verify: impl Fn(&[u8]) -> bool,
 ) -> io::Result<()> {
     let (temp, directory) = (temp_path(path), open_directory(path)?);
-    let old = fs::read(path);
+    // With backups, the old one is kept as a file, if there is one.
+    let old = if backups > 0 { Err(io::ErrorKind::NotFound.into()) } else { fs::read(path) };
     let kept = write_temp(&temp, bytes, verify)
         .and_then(|()| if backups > 0 { keep_backup(path, backups) } else { Ok(false) })
         .and_then(|kept| fs::rename(&temp, path).map(|()| kept));

@@ -125,22 +125,20 @@ pub fn open(
             return Err(Refusal::Vault { file: VaultFile::State, fault, backup });
         }
     }
-    note_seen(places, &open.vault, accept_rollback).map_err(not_written)?;
+    note_seen(places, &open.vault, accept_rollback);
     identity.keep(opening)?;
     Ok(open)
 }
 
 /// Remembers that this vault was seen, unless somebody is writing a newer one: they remember
 /// that. One that is accepted is remembered whatever there was.
-fn note_seen(places: &Places, vault: &Vault, is_accepted: bool) -> io::Result<()> {
-    let lock = match is_accepted {
-        true => Some(file::lock(&places.lock())?),
-        false => file::try_lock(&places.lock()).ok(),
-    };
-    if lock.is_some() && (is_accepted || check_state(places, vault).is_ok()) {
+fn note_seen(places: &Places, vault: &Vault, is_accepted: bool) {
+    let path = places.lock();
+    let lock = if is_accepted { file::lock(&path) } else { file::try_lock(&path) };
+    let is_held = lock.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock);
+    if is_accepted || (!is_held && check_state(places, vault).is_ok()) {
         write_state(places, vault);
     }
-    Ok(())
 }
 
 /// Seals the identity anew.
